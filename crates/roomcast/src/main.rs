@@ -1,0 +1,2 @@
+//! The `roomcast` command. Under construction.
+fn main() {}
