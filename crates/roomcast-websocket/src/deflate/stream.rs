@@ -1,0 +1,124 @@
+//! DEFLATE itself: one inflater and a few compressors for each thread, none for a connection.
+
+use std::cell::RefCell;
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+
+use super::{WINDOW_BITS_MAX, WINDOW_BITS_MIN};
+use crate::Violation;
+
+/// What ends every flushed message and isn't sent (RFC 7692 §7.2.1).
+const FLUSH_TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+/// The tail that was left out, then an empty last block: the stream ends at exactly this point, or the
+/// message was cut inside a block.
+const FLUSH_TAIL_AND_END: [u8; 9] = [0x00, 0x00, 0xff, 0xff, 0x01, 0x00, 0x00, 0xff, 0xff];
+
+/// Bytes inflated before they are handed on and counted.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// Window sizes a thread keeps compressors for (260 KB each at the most): the usual 15 bits, and one more.
+const COMPRESSORS_MAX: usize = 2;
+
+thread_local! {
+    static COMPRESSORS: RefCell<Vec<(u8, Compress)>> = const { RefCell::new(Vec::new()) };
+    static INFLATER: RefCell<Option<Inflater>> = const { RefCell::new(None) };
+}
+
+/// Appends `payload`, compressed as a whole message with a window of `window_bits`: to be sent with RSV1 set.
+///
+/// The same bytes are good for every connection whose [`Deflate::window_bits`](super::Deflate::window_bits)
+/// is at least `window_bits`.
+///
+/// # Panics
+///
+/// If `window_bits` isn't 9 to 15; what `Deflate` says always is.
+pub fn compress(payload: &[u8], window_bits: u8, out: &mut Vec<u8>) {
+    assert!((WINDOW_BITS_MIN..=WINDOW_BITS_MAX).contains(&window_bits), "a window of {window_bits} bits");
+    COMPRESSORS.with_borrow_mut(|compressors| {
+        let compressor = compressor(compressors, window_bits);
+        compressor.reset();
+        compress_all(compressor, payload, out);
+    });
+    debug_assert!(out.ends_with(&FLUSH_TAIL), "a sync flush ends in an empty stored block");
+    out.truncate(out.len() - FLUSH_TAIL.len());
+}
+
+fn compressor(compressors: &mut Vec<(u8, Compress)>, window_bits: u8) -> &mut Compress {
+    let at = compressors.iter().position(|(bits, _)| *bits == window_bits).unwrap_or_else(|| {
+        compressors.truncate(COMPRESSORS_MAX - 1);
+        compressors
+            .push((window_bits, Compress::new_with_window_bits(Compression::fast(), false, window_bits)));
+        compressors.len() - 1
+    });
+    &mut compressors[at].1
+}
+
+fn compress_all(compressor: &mut Compress, payload: &[u8], out: &mut Vec<u8>) {
+    let mut rest = payload;
+    loop {
+        out.reserve(rest.len() + rest.len() / 64 + 64);
+        let before = compressor.total_in();
+        let status = compressor.compress_vec(rest, out, FlushCompress::Sync);
+        status.expect("a compressor that was reset takes any input");
+        rest = &rest[(compressor.total_in() - before) as usize..];
+        // Room left over means that the flush is complete (zlib's manual on `deflate`).
+        if rest.is_empty() && out.len() < out.capacity() {
+            return;
+        }
+    }
+}
+
+/// Inflates a whole message and hands it to `take` in pieces, until that fails.
+pub(crate) fn inflate(
+    message: &[u8],
+    take: impl FnMut(&[u8]) -> Result<(), Violation>,
+) -> Result<(), Violation> {
+    INFLATER.with_borrow_mut(|inflater| inflater.get_or_insert_with(Inflater::new).message(message, take))
+}
+
+struct Inflater {
+    stream: Decompress,
+    chunk: Box<[u8]>,
+}
+
+impl Inflater {
+    fn new() -> Self {
+        Self { stream: Decompress::new(false), chunk: vec![0; CHUNK_BYTES].into() }
+    }
+
+    fn message(
+        &mut self,
+        message: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        self.stream.reset(false);
+        self.feed(message, &mut take)?;
+        match self.feed(&FLUSH_TAIL_AND_END, &mut take)? {
+            Status::StreamEnd => Ok(()),
+            Status::Ok | Status::BufError => Err(Violation::CorruptDeflate),
+        }
+    }
+
+    /// Inflates all of `input` and all that it stands for.
+    fn feed(
+        &mut self,
+        mut input: &[u8],
+        take: &mut impl FnMut(&[u8]) -> Result<(), Violation>,
+    ) -> Result<Status, Violation> {
+        loop {
+            let (in_before, out_before) = (self.stream.total_in(), self.stream.total_out());
+            let status = self.stream.decompress(input, &mut self.chunk, FlushDecompress::Sync);
+            let status = status.map_err(|_| Violation::CorruptDeflate)?;
+            input = &input[(self.stream.total_in() - in_before) as usize..];
+            let produced = (self.stream.total_out() - out_before) as usize;
+            take(&self.chunk[..produced])?;
+            match status {
+                // A block marked as the last may be followed by more (RFC 7692 §7.2.3.4).
+                Status::StreamEnd if !input.is_empty() => self.stream.reset(false),
+                Status::Ok | Status::BufError if !input.is_empty() || produced == self.chunk.len() => {}
+                status => return Ok(status),
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The opening handshake's headers, both ends (RFC 6455 §4).
+//!
+//! A server hands in the request its HTTP library has read; a client gets the bytes of a request and hands
+//! in the bytes of the response. Nothing here opens a connection or draws a random number.
+
+mod client;
+mod server;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha1::{Digest, Sha1};
+
+pub use client::{Accepted, ResponseError, key, read_response, request};
+pub use server::{Refusal, Upgrade, check_request};
+
+/// What the key is hashed with (§1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The `Sec-WebSocket-Accept` that answers a `Sec-WebSocket-Key`.
+pub fn accept_key(key: &str) -> String {
+    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
+    STANDARD.encode(digest)
+}
+
+/// The elements of a comma-separated header, over all its lines.
+fn list<'a>(headers: &'a http::HeaderMap, name: &http::HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|element| !element.is_empty())
+}
+
+/// Whether a comma-separated header names `token`, in any case.
+fn names(headers: &http::HeaderMap, name: &http::HeaderName, token: &str) -> bool {
+    list(headers, name).any(|element| element.eq_ignore_ascii_case(token))
+}

@@ -1,0 +1,145 @@
+//! A client's half: the request's bytes, and the check of the response (§4.1, §4.2.2).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    CONNECTION, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, StatusCode};
+
+use super::{accept_key, list, names};
+
+/// Headers of a response that are looked at; one with more is refused.
+const RESPONSE_HEADERS_MAX: usize = 64;
+
+/// Bytes that a response's head may take.
+const RESPONSE_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// The `Sec-WebSocket-Key` for 16 bytes drawn at random for this handshake.
+pub fn key(random: [u8; 16]) -> String {
+    STANDARD.encode(random)
+}
+
+/// The bytes of an upgrade request.
+///
+/// `headers` come on top: `Origin`, `Authorization`, `Sec-WebSocket-Protocol`, `Sec-WebSocket-Extensions`.
+/// The typed arguments can't smuggle a line break into the request.
+pub fn request(host: &Authority, path: &PathAndQuery, headers: &HeaderMap, key: &str) -> Vec<u8> {
+    let mut out = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
+    )
+    .into_bytes();
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out
+}
+
+/// What a server agreed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The sub-protocol; a client that offered none, or not this one, must fail the connection.
+    pub protocol: Option<String>,
+    /// `Sec-WebSocket-Extensions`, for [`Deflate::accept`](crate::Deflate::accept); a client that offered
+    /// none must fail the connection if there are any.
+    pub extensions: Option<String>,
+    /// How many bytes of the input the response took; what follows are frames.
+    pub head_bytes: usize,
+}
+
+/// Why the server's answer doesn't open a WebSocket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResponseError {
+    /// Not HTTP/1.1, or more than 64 headers or 16 KiB of them.
+    Malformed(String),
+    /// Another status than 101.
+    Status(StatusCode),
+    /// 101 without `Upgrade: websocket` and `Connection: Upgrade`.
+    NotAnUpgrade,
+    /// `Sec-WebSocket-Accept` doesn't match the key: the server didn't read it, or a cache answered.
+    Accept {
+        /// What the server sent.
+        seen: String,
+        /// What the key asks for.
+        expected: String,
+    },
+}
+
+impl fmt::Display for ResponseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(why) => write!(f, "the server's answer is not an HTTP/1.1 response: {why}"),
+            Self::Status(status) => {
+                write!(f, "the server answered {status} instead of 101 Switching Protocols")
+            }
+            Self::NotAnUpgrade => write!(f, "the server answered 101 without `Upgrade: websocket`"),
+            Self::Accept { seen, expected } => {
+                write!(
+                    f,
+                    "Sec-WebSocket-Accept is {seen:?}, expected {expected:?}: not the answer to this request"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for ResponseError {}
+
+/// Reads the response to a [`request`] with this `key`, or `None` if `input` doesn't hold all of it yet.
+pub fn read_response(input: &[u8], key: &str) -> Result<Option<Accepted>, ResponseError> {
+    let mut headers = [httparse::EMPTY_HEADER; RESPONSE_HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let parsed = response.parse(input).map_err(|error| ResponseError::Malformed(error.to_string()))?;
+    let httparse::Status::Complete(head_bytes) = parsed else {
+        if input.len() > RESPONSE_HEAD_BYTES_MAX {
+            return Err(ResponseError::Malformed(format!("no end after {} bytes", input.len())));
+        }
+        return Ok(None);
+    };
+    let status = StatusCode::from_u16(response.code.unwrap_or_default());
+    let status = status.map_err(|error| ResponseError::Malformed(error.to_string()))?;
+    check_response(status, &header_map(response.headers)?, key)
+        .map(|accepted| Some(Accepted { head_bytes, ..accepted }))
+}
+
+fn header_map(headers: &[httparse::Header<'_>]) -> Result<HeaderMap, ResponseError> {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for header in headers {
+        let name = HeaderName::from_bytes(header.name.as_bytes());
+        let name = name.map_err(|error| ResponseError::Malformed(error.to_string()))?;
+        let value = HeaderValue::from_bytes(header.value);
+        map.append(name, value.map_err(|error| ResponseError::Malformed(error.to_string()))?);
+    }
+    Ok(map)
+}
+
+fn check_response(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<Accepted, ResponseError> {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ResponseError::Status(status));
+    }
+    if !names(headers, &UPGRADE, "websocket") || !names(headers, &CONNECTION, "upgrade") {
+        return Err(ResponseError::NotAnUpgrade);
+    }
+    let joined = |name| {
+        let elements: Vec<&str> = list(headers, name).collect();
+        (!elements.is_empty()).then(|| elements.join(", "))
+    };
+    let (seen, expected) = (joined(&SEC_WEBSOCKET_ACCEPT).unwrap_or_default(), accept_key(key));
+    if seen != expected {
+        return Err(ResponseError::Accept { seen, expected });
+    }
+    Ok(Accepted {
+        protocol: joined(&SEC_WEBSOCKET_PROTOCOL),
+        extensions: joined(&SEC_WEBSOCKET_EXTENSIONS),
+        head_bytes: 0,
+    })
+}

@@ -1,0 +1,154 @@
+//! A server's half: is this request a WebSocket upgrade, and what does it ask for?
+//! It never judges origins, tokens or paths.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use http::header::{
+    ALLOW, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
+
+use super::{accept_key, list, names};
+use crate::Deflate;
+
+/// Some clients draw all 22 characters of the key at random, so that its last one has bits without meaning.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
+/// A valid upgrade request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upgrade {
+    /// The value of `Sec-WebSocket-Accept`.
+    pub accept: String,
+    /// The sub-protocols that the client offers, the favourite first.
+    pub protocols: Vec<String>,
+    /// The client's `Sec-WebSocket-Extensions`, for [`Upgrade::deflate`].
+    pub extensions: String,
+}
+
+impl Upgrade {
+    /// `permessage-deflate` as the client offers it, and the `Sec-WebSocket-Extensions` that accepts it.
+    pub fn deflate(&self) -> Option<(Deflate, String)> {
+        Deflate::negotiate(&self.extensions)
+    }
+
+    /// The response that switches protocols: 101. A sub-protocol and extensions are the caller's to add.
+    pub fn response(&self) -> Response<()> {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(accept) = HeaderValue::from_str(&self.accept) {
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        response
+    }
+}
+
+/// Why a request can't become a WebSocket; its text tells a developer what to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// 405: the method isn't GET.
+    Method(Method),
+    /// 400: HTTP/1.0, or a version that upgrades otherwise.
+    HttpVersion(Version),
+    /// 426: no `Upgrade: websocket` with `Connection: Upgrade`; most likely not a WebSocket client.
+    NotAnUpgrade,
+    /// 426: `Sec-WebSocket-Version` isn't 13.
+    Version(String),
+    /// 400: `Sec-WebSocket-Key` is missing, repeated, or not 16 bytes in base64.
+    Key(String),
+}
+
+impl Refusal {
+    /// The status that tells it.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAnUpgrade | Self::Version(_) => StatusCode::UPGRADE_REQUIRED,
+            Self::HttpVersion(_) | Self::Key(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The whole response: status, the headers that it calls for, and the reason as plain text.
+    pub fn response(&self) -> Response<String> {
+        let mut response = Response::new(format!("{self}\n"));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        match self.status() {
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET"));
+            }
+            StatusCode::UPGRADE_REQUIRED => {
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+                headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method(method) => write!(f, "a WebSocket is opened with GET, not {method}"),
+            Self::HttpVersion(version) => write!(f, "a WebSocket is opened over HTTP/1.1, not {version:?}"),
+            Self::NotAnUpgrade => write!(
+                f,
+                "this address speaks WebSocket: the request lacks `Upgrade: websocket` and `Connection: Upgrade`; \
+                 use a WebSocket client, and if there is a proxy between, let it pass both headers on"
+            ),
+            Self::Version(version) => {
+                write!(f, "Sec-WebSocket-Version is {version:?}: only 13 is spoken here")
+            }
+            Self::Key(key) => {
+                write!(f, "Sec-WebSocket-Key is {key:?}: it must be 16 random bytes in base64, once")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Reads a request's upgrade headers (§4.2.1).
+pub fn check_request<B>(request: &Request<B>) -> Result<Upgrade, Refusal> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Err(Refusal::Method(request.method().clone()));
+    }
+    if request.version() != Version::HTTP_11 {
+        return Err(Refusal::HttpVersion(request.version()));
+    }
+    if !names(headers, &UPGRADE, "websocket") || !names(headers, &CONNECTION, "upgrade") {
+        return Err(Refusal::NotAnUpgrade);
+    }
+    let version = joined(headers, &SEC_WEBSOCKET_VERSION);
+    if version != "13" {
+        return Err(Refusal::Version(version));
+    }
+    let key = joined(headers, &SEC_WEBSOCKET_KEY);
+    if !LENIENT.decode(&key).is_ok_and(|bytes| bytes.len() == 16) {
+        return Err(Refusal::Key(key));
+    }
+    Ok(Upgrade {
+        accept: accept_key(&key),
+        protocols: list(headers, &SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect(),
+        extensions: joined(headers, &SEC_WEBSOCKET_EXTENSIONS),
+    })
+}
+
+/// All lines of a header as one; what isn't ASCII doesn't count.
+fn joined(headers: &HeaderMap, name: &http::HeaderName) -> String {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.map(str::trim).collect::<Vec<_>>().join(", ")
+}
