@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Room for the longest unmasked WebSocket header.
-const HEADER_MAX: usize = 10;
+pub(crate) const HEADER_MAX: usize = 10;
 /// Room for `18446744073709551615,"prev":18446744073709551615`.
 const SEQ_MAX: usize = 20 + 8 + 20;
 /// Messages below this many bytes of JSON go plain: alone they hardly shrink.
@@ -196,19 +196,6 @@ impl Draft {
                 .end();
         })
     }
-}
-
-/// Appends to a connection's queue a message of its own, as a plain WebSocket frame. `write` appends the JSON.
-pub fn append_control(queue: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = queue.len();
-    queue.resize(start + HEADER_MAX, 0);
-    write(queue);
-    let json_at = start + HEADER_MAX;
-    let bytes = queue.len() - json_at;
-    let header = Header::new(OpCode::Text, bytes).encode();
-    queue[start..start + header.len()].copy_from_slice(&header);
-    queue.copy_within(json_at.., start + header.len());
-    queue.truncate(start + header.len() + bytes);
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ mod limits;
 mod name;
 mod pattern;
 mod position;
+mod queue;
 mod request;
 pub mod server;
 
 pub use code::{Close, Code, tables_markdown};
-pub use frame::{Draft, Frame, Wire, append_control};
+pub use frame::{Draft, Frame, Wire};
 pub use grants::{Grants, Rights};
 pub use json::{Data, Object, push_list, push_str};
 pub use limits::Limits;
@@ -28,6 +29,7 @@ pub use name::{
 };
 pub use pattern::Pattern;
 pub use position::{Epoch, Position, PositionError, Positions, Reset};
+pub use queue::Queue;
 pub use request::{History, Join, Publish, Refusal, Request, Typing, Verb};
 
 /// The protocol version told in `welcome`.

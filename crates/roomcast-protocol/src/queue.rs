@@ -1,0 +1,98 @@
+//! What one connection alone is told (acks, errors, system messages, pings, the close), in the wire form of
+//! its transport, waiting to be written. Messages of a room never stand here.
+
+use roomcast_websocket::{CloseCode, OpCode, frame};
+
+use crate::{Close, frame::HEADER_MAX};
+
+/// Bytes that are due to one connection, in order. Owns nothing while empty.
+#[derive(Debug, Default)]
+pub struct Queue {
+    bytes: Vec<u8>,
+}
+
+impl Queue {
+    /// A queue that goes on with the allocation of a buffer.
+    pub fn reusing(mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        Self { bytes }
+    }
+
+    /// Appends a message; `write` appends its JSON.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.resize(start + HEADER_MAX, 0);
+        write(&mut self.bytes);
+        let bytes = self.bytes.len() - start - HEADER_MAX;
+        let header = frame::Header::new(OpCode::Text, bytes).encode();
+        self.bytes[start..start + header.len()].copy_from_slice(&header);
+        self.bytes.copy_within(start + HEADER_MAX.., start + header.len());
+        self.bytes.truncate(start + header.len() + bytes);
+    }
+
+    /// Asks the peer for a sign of life.
+    pub fn push_ping(&mut self) {
+        frame::append(&mut self.bytes, OpCode::Ping, b"");
+    }
+
+    /// Gives a sign of life, as asked.
+    pub fn push_pong(&mut self, payload: &[u8]) {
+        frame::append(&mut self.bytes, OpCode::Pong, payload);
+    }
+
+    /// Appends the close, with a reason `word: text` of at most 123 bytes.
+    pub fn push_close(&mut self, close: Close, text: &str) {
+        let reason = format!("{}: {text}", close.reason());
+        frame::append_close(&mut self.bytes, CloseCode(close.number()), &reason);
+    }
+
+    /// Appends bytes that are in wire form already.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The bytes, oldest first.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Forgets the first `written` bytes, and the allocation once nothing is left.
+    pub fn advance(&mut self, written: usize) {
+        if written >= self.bytes.len() {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.drain(..written);
+        }
+    }
+
+    /// The buffer, to be used again.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing() {
+        let mut queue = Queue::default();
+        queue.push(|out| out.extend_from_slice(b"{}"));
+        queue.push(|out| out.extend_from_slice(&[b'x'; 200]));
+        queue.push_close(Close::Forbidden, "no");
+        let bytes = queue.bytes();
+        assert_eq!(bytes[..4], [0x81, 2, b'{', b'}']);
+        assert_eq!(bytes[4..9], [0x81, 126, 0, 200, b'x']);
+        assert_eq!(&bytes[208..], b"\x88\x0f\x03\xf0forbidden: no");
+        queue.advance(208);
+        assert_eq!(queue.bytes().len(), 17);
+        queue.advance(17);
+        assert!(queue.is_empty());
+    }
+}
