@@ -1,2 +1,6 @@
-//! The `roomcast` command. Under construction.
-fn main() {}
+//! The `roomcast` command.
+mod config;
+fn main() {
+    println!("{}", config::template("x"));
+    println!("{}", config::reference());
+}

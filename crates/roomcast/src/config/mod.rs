@@ -1,0 +1,184 @@
+//! The configuration: one table of keys, three layers, and for each effective value where it came from.
+//! The only part of Roomcast that reads files and environment variables.
+
+mod effective;
+mod layers;
+mod problem;
+mod reader;
+mod reference;
+mod sense;
+mod setting;
+mod settings;
+mod template;
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use toml::Value;
+
+pub(crate) use effective::Entry;
+pub(crate) use layers::Flag;
+pub(crate) use problem::{Document, Problem, Report, Severity};
+pub(crate) use reference::reference;
+pub(crate) use setting::Secret;
+pub(crate) use settings::{Algorithm, Config, LogFormat};
+pub(crate) use template::template;
+
+use layers::Layers;
+use problem::Origin;
+use setting::{Key, Setting, Shape};
+
+/// Read where no file is named, if it is there.
+pub(crate) const DEFAULT_FILE: &str = "roomcast.toml";
+
+/// A configuration with its layers merged and judged.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The typed values; none if there are errors.
+    pub(crate) config: Option<Config>,
+    /// Every key with its effective value.
+    pub(crate) entries: Vec<Entry>,
+    /// What is wrong or doubtful.
+    pub(crate) report: Report,
+}
+
+/// Every key there is.
+fn keys() -> Vec<Key> {
+    match Config::shape() {
+        Shape::Table(keys) => keys,
+        _ => Vec::new(),
+    }
+}
+
+/// Reads the file that holds: the one named, else `roomcast.toml` if there is one.
+pub(crate) fn find(named: Option<&Path>) -> Result<Option<Document>, String> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Document { path: path.into(), text })),
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("can't read {}: {error}", path.display())),
+    }
+}
+
+/// Merges the layers, file < environment < flags, and judges the result.
+pub(crate) fn load(
+    document: Option<Document>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[Flag],
+) -> Loaded {
+    let keys = keys();
+    let mut layers = Layers::default();
+    if let Some(document) = &document {
+        layers.file(&keys, document);
+    }
+    layers.environment(&keys, environment);
+    layers.flags(&keys, flags);
+
+    let entries = effective::entries(&keys, &layers);
+    let mut report = Report { document, problems: layers.problems };
+    let values = Value::Table(layers.values);
+    let config = if report.has_errors() { None } else { Config::from_value(&values) };
+    if let Some(config) = &config {
+        let faults = sense::faults(config, &directory(report.document.as_ref()));
+        report.problems.extend(faults.into_iter().map(|fault| fault.at(&layers.origins)));
+    }
+    Loaded { config: config.filter(|_| !report.has_errors()), entries, report }
+}
+
+/// The directory that paths in the file are relative to.
+fn directory(document: Option<&Document>) -> PathBuf {
+    document.and_then(|document| document.path.parent()).map(Path::to_path_buf).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_text(text: &str) -> Loaded {
+        load(Some(Document { path: "roomcast.toml".into(), text: text.into() }), [], &[])
+    }
+
+    fn errors(text: &str) -> Vec<String> {
+        load_text(text).report.problems.into_iter().map(|problem| problem.message).collect()
+    }
+
+    #[test]
+    fn nothing_set_is_the_defaults() {
+        let loaded = load(None, [], &[]);
+        assert!(loaded.report.problems.is_empty(), "{}", loaded.report);
+        let config = loaded.config.expect("the defaults are a configuration");
+        assert_eq!(config.limits, roomcast_protocol::Limits::default());
+    }
+
+    #[test]
+    fn later_layers_win_and_are_remembered() {
+        let document = Document { path: "f.toml".into(), text: "[memory]\nbytes_max = 2000000\n".into() };
+        let environment =
+            [("ROOMCAST_MEMORY_BYTES_MAX", "3000000"), ("ROOMCAST_LIMITS_PING_INTERVAL_SECONDS", "2.5")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let flag = Flag { name: "--set".into(), key: "memory.bytes_max".into(), value: "4000000".into() };
+        let loaded = load(Some(document), environment, &[flag]);
+        let config = loaded.config.expect("no faults");
+        assert_eq!(config.memory.bytes_max, 4_000_000);
+        assert_eq!(config.limits.ping_interval.as_millis(), 2_500);
+        let origin = |key: &str| {
+            let entry = loaded.entries.iter().find(|entry| entry.key == key).expect("a known key");
+            entry.origin.describe(None)
+        };
+        assert_eq!(origin("memory.bytes_max"), "flag --set");
+        assert_eq!(origin("limits.ping_interval_seconds"), "env ROOMCAST_LIMITS_PING_INTERVAL_SECONDS");
+        assert_eq!(origin("limits.sends_burst"), "default");
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_reason() {
+        let check = |text: &str, expected: &[&str]| assert_eq!(errors(text), expected, "{text}");
+        check(
+            "[limits]\nsends_burst = \"many\"\nfragments_max = 0\n",
+            &[
+                "`limits.sends_burst` must be a whole number from 1 to 1000000, found \"many\"",
+                "`limits.fragments_max` must be a whole number from 1 to 1000000, found 0",
+            ],
+        );
+        check(
+            "[[rooms]]\nusers = [\"jion\"]\n",
+            &[
+                "`rooms[0].pattern` is missing",
+                "`rooms[0].users[0]` must be one of \"join\", \"send\", \"history\", \"presence\", \"*\", found \"jion\"",
+            ],
+        );
+        check("x = 1", &["unknown key `x` at the top of the file"]);
+        check("limits = 5", &["`limits` must be a table, found 5"]);
+    }
+
+    #[test]
+    fn variables_of_lists_are_split_at_commas_or_read_as_toml() {
+        let environment = [
+            ("ROOMCAST_SERVER_LISTEN", "127.0.0.1:1, [::1]:2"),
+            ("ROOMCAST_ROOMS", "[{ pattern = \"a\", users = [\"*\"] }]"),
+        ];
+        let loaded = load(None, environment.map(|(name, value)| (name.into(), value.into())), &[]);
+        let config = loaded.config.unwrap_or_else(|| panic!("{}", loaded.report));
+        assert_eq!(config.server.listen.len(), 2);
+        assert_eq!(config.rooms[0].pattern.to_string(), "a");
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_a_warning_and_kubernetes_is_none() {
+        let environment = ["ROOMCAST_LIMITS_SENDS_BURTS", "ROOMCAST_PORT", "ROOMCAST_SERVICE_HOST", "HOME"];
+        let loaded = load(None, environment.map(|name| (name.into(), "1".into())), &[]);
+        let [problem] = &loaded.report.problems[..] else { panic!("{}", loaded.report) };
+        assert_eq!(problem.help.as_deref(), Some("did you mean ROOMCAST_LIMITS_SENDS_BURST?"));
+        assert!(loaded.config.is_some());
+    }
+
+    #[test]
+    fn no_two_keys_share_a_variable() {
+        let settable = layers::settable(&keys(), "");
+        let names: std::collections::BTreeSet<_> =
+            settable.iter().map(|(path, _)| layers::variable(path)).collect();
+        assert_eq!(names.len(), settable.len());
+    }
+}

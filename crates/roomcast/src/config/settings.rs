@@ -1,0 +1,259 @@
+//! Every key of the configuration: its meaning, default and range, once. The commented file of `init`, `check`,
+//! `config` and the reference page are all made from these tables. What the values do is for the libraries.
+
+use std::{net::SocketAddr, time::Duration};
+
+use roomcast_protocol::{Limits, Pattern, Rights};
+
+use super::setting::{Secret, Setting, choice, table};
+
+const MIB: usize = 1024 * 1024;
+const DAY: u64 = 86_400;
+
+table! {
+    /// The whole configuration.
+    struct Config {
+        /// What is logged, as a filter of `tracing`: `info`, `debug`, `roomcast_server=debug,info`.
+        log: String = "info".to_owned();
+        /// How log lines look: `text` to read, `json` to collect.
+        log_format: LogFormat = LogFormat::Text;
+        /// Where the server listens and whom it trusts.
+        server: Server;
+        /// Who may come in. `serve` needs a secret or a key here.
+        auth: Auth;
+        /// Rules for rooms; the first whose pattern matches a room decides. Without a match a room has the
+        /// defaults below, and only tokens with a `rooms` claim give rights in it.
+        rooms: Vec<Rule> = Vec::new();
+        /// What one peer may ask for. Each limit has an answer with a name.
+        limits: Limits;
+        /// The memory engine.
+        memory: Memory;
+        /// How long a repeated publish is recognised by its `id`.
+        idempotency: Idempotency;
+    }
+}
+
+choice! {
+    /// How log lines look.
+    enum LogFormat {
+        /// For people.
+        Text = "text",
+        /// For machines: one JSON object a line.
+        Json = "json",
+    }
+}
+
+table! {
+    /// Where the server listens and whom it trusts.
+    struct Server {
+        /// Addresses to listen on. A family that this machine lacks is left out of the default, and said so.
+        listen: Vec<SocketAddr> = default_listen();
+        /// Web pages that may connect, as origins. Empty: only pages served from this server's own host.
+        /// Requests without an `Origin` (no browser) always pass.
+        origins: Vec<String> = Vec::new(), such as vec!["https://example.com"];
+        /// Addresses of reverse proxies whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<String> = Vec::new(), such as vec!["10.0.0.0/8"];
+        /// Open connections at once. Beyond it a new one is closed before it costs anything.
+        connections_max: usize = 1_000_000, in 1..=100_000_000;
+        /// How long a new connection may take for its first byte.
+        first_byte_timeout_seconds: Duration = Duration::from_secs(10), in 1..=300;
+        /// How long a request may take for all of its headers.
+        headers_timeout_seconds: Duration = Duration::from_secs(10), in 1..=300;
+        /// How long an orderly stop may take before what is left is cut.
+        shutdown_timeout_seconds: Duration = Duration::from_secs(10), in 0..=3_600;
+        /// Over how long clients are told to spread their return after a stop.
+        reconnect_spread_seconds: Duration = Duration::from_secs(5), in 0..=3_600;
+    }
+}
+
+/// Both families on port 8000.
+fn default_listen() -> Vec<SocketAddr> {
+    ["0.0.0.0:8000", "[::]:8000"].iter().filter_map(|address| address.parse().ok()).collect()
+}
+
+table! {
+    /// Who may come in.
+    struct Auth {
+        /// The secret of tokens signed with HS256: its bytes as written, 32 or more. `roomcast init` draws one.
+        secret: Option<Secret> = None, such as "at least 32 random bytes";
+        /// Further keys that tokens may be signed with.
+        keys: Vec<TokenKey> = Vec::new();
+        /// Keys of back ends, sent as `Authorization: Bearer rk_…`; they may do everything.
+        api_keys: Vec<ApiKey> = Vec::new();
+        /// The `iss` that every token must have.
+        issuer: Option<String> = None, such as "https://id.example.com";
+        /// The `aud` that every token must have.
+        audience: Option<String> = None, such as "roomcast";
+        /// Whether a token without `exp` is refused. Sessions with such a token never end by themselves.
+        require_exp: bool = true;
+        /// The cookie that may hold a token, for pages of the same site.
+        cookie: Option<String> = None, such as "roomcast_token";
+    }
+}
+
+table! {
+    /// A key that verifies tokens.
+    struct TokenKey {
+        /// Its name; a token that names a `kid` in its header is checked with the key of that name alone.
+        id: String, such as "2026-01";
+        /// The one algorithm this key is used with, whatever a token's header says.
+        algorithm: Algorithm, such as "ES256";
+        /// For HS256, HS384 and HS512: the shared secret.
+        secret: Option<Secret> = None, such as "at least 32 random bytes";
+        /// For the others: the public key as PEM text, or the path of a PEM file relative to this one.
+        public_key: Option<String> = None, such as "keys/2026-01.pem";
+    }
+}
+
+choice! {
+    /// A signature algorithm of tokens (RFC 7518, RFC 8037).
+    enum Algorithm {
+        /// HMAC with SHA-256.
+        Hs256 = "HS256",
+        /// HMAC with SHA-384.
+        Hs384 = "HS384",
+        /// HMAC with SHA-512.
+        Hs512 = "HS512",
+        /// RSA PKCS#1 v1.5 with SHA-256.
+        Rs256 = "RS256",
+        /// ECDSA on P-256 with SHA-256.
+        Es256 = "ES256",
+        /// Ed25519.
+        EdDsa = "EdDSA",
+    }
+}
+
+table! {
+    /// The key of a back end.
+    struct ApiKey {
+        /// Its name, in logs and for idempotency.
+        id: String, such as "backend";
+        /// The key itself: `rk_` and at least 22 random characters.
+        key: Secret, such as "rk_…";
+    }
+}
+
+table! {
+    /// A rule for the rooms of a pattern.
+    struct Rule {
+        /// The rooms it is for; `*` stands for any run of characters.
+        pattern: Pattern, such as "chat:*";
+        /// What every user may do whose token has no `rooms` claim.
+        users: Rights = Rights::NONE;
+        /// What may be done without a token.
+        anonymous: Rights = Rights::NONE;
+        /// What a room keeps; whichever is smallest.
+        history: History;
+        /// What an acked message has survived: `memory` is lost with the process.
+        durability: Durability = Durability::Memory;
+        /// Who is in the room.
+        presence: Presence;
+        /// Milliseconds that a socket just written to waits for more. 0 sends at once; more saves CPU at high
+        /// rates and costs that much delay.
+        coalesce_ms: u32 = 0, in 0..=1_000;
+    }
+}
+
+table! {
+    /// What a room keeps.
+    struct History {
+        /// Messages that a room keeps.
+        messages: usize = 10_000, in 0..=100_000_000;
+        /// Bytes that they may have together.
+        bytes: usize = 4 * MIB, in 0..=i64::MAX;
+        /// Seconds after which one is dropped.
+        age: Duration = Duration::from_secs(DAY), in 0..=4_000_000_000;
+    }
+}
+
+choice! {
+    /// What an acked message has survived.
+    enum Durability {
+        /// It is in the memory of this process.
+        Memory = "memory",
+    }
+}
+
+table! {
+    /// Who is in a room.
+    struct Presence {
+        /// How long a member that vanished without a word is still shown.
+        grace_seconds: Duration = Duration::from_secs(10), in 0..=3_600;
+        /// How long a silent member stays; any byte from it renews this.
+        lease_seconds: Duration = Duration::from_secs(30), in 5..=3_600;
+        /// Users up to which joins and leaves are told one by one; above it only their number is.
+        roster_max: usize = 100, in 0..=100_000;
+    }
+}
+
+table! {
+    /// The memory engine.
+    struct Memory {
+        /// Bytes of all rooms' messages together. Over it the room idle for longest loses its history.
+        bytes_max: usize = 512 * MIB, in 1_048_576..=i64::MAX;
+    }
+}
+
+table! {
+    /// How a repeated publish is recognised.
+    struct Idempotency {
+        /// How long an `id` is remembered.
+        window_seconds: Duration = Duration::from_secs(300), in 0..=86_400;
+        /// Ids remembered for one room.
+        keys_max: usize = 100_000, in 0..=100_000_000;
+    }
+}
+
+table! {
+    impl Limits {
+        /// Bytes of a whole envelope as received. Over it: close 1009, over HTTP `too_large`.
+        message_bytes_max as message_bytes_max: usize, in 128..=67_108_864;
+        /// Fragments of one WebSocket message. Over it: close 1009.
+        fragments_max as fragments_max: u32, in 1..=1_000_000;
+        /// Nesting of `data`. Over it: `bad_request`.
+        json_depth_max as json_depth_max: usize, in 1..=512;
+        /// Pings, pongs and closes a second on one connection. Over it: close 1008 `rate_limited`.
+        control_frames_per_second as control_frames_per_second: u32, in 1..=100_000;
+        /// Rooms of one connection. Over it: `too_many_rooms`.
+        rooms_per_connection_max as rooms_per_connection_max: usize, in 1..=1_000_000;
+        /// Bytes of a position as text. Over it: `bad_request`, on SSE a reset.
+        position_bytes_max as position_bytes_max: usize, in 128..=1_048_576;
+        /// Sends a second of one connection, over time; 0 is no limit. Over it: `rate_limited`.
+        sends_per_second as sends_per_second: u32, in 0..=1_000_000;
+        /// Sends at once of one connection before the rate bites.
+        sends_burst as sends_burst: u32, in 1..=1_000_000;
+        /// How long at least all sends of a connection are refused after the first one was.
+        retry_after_min as retry_after_min_seconds: Duration, in 1..=3_600;
+        /// Publishes of one connection that wait for their ack. Over it: the connection isn't read.
+        unacked_sends_max as unacked_sends_max: usize, in 1..=1_000_000;
+        /// Messages of a page of history where the client names no number.
+        history_page_default as history_page_default: usize, in 1..=100_000;
+        /// Messages of a page of history, or of `last`, whatever the client asks for.
+        history_page_max as history_page_max: usize, in 1..=100_000;
+        /// Bytes of a page of history.
+        history_page_bytes_max as history_page_bytes_max: usize, in 1_024..=268_435_456;
+        /// Members listed in the ack of a join; the rest is a number.
+        members_listed_max as members_listed_max: usize, in 0..=100_000;
+        /// Bytes of a member's state. Over it: `too_large`.
+        presence_state_bytes_max as presence_state_bytes_max: usize, in 0..=1_048_576;
+        /// Bytes of acks and errors waiting for one connection. Over it: the connection isn't read.
+        control_queue_bytes_max as control_queue_bytes_max: usize, in 1_024..=16_777_216;
+        /// Bytes of a token. Over it: `unauthorized`.
+        token_bytes_max as token_bytes_max: usize, in 128..=65_536;
+        /// Silence after which the server pings.
+        ping_interval as ping_interval_seconds: Duration, in 1..=3_600;
+        /// How long it then waits for any byte.
+        pong_timeout as pong_timeout_seconds: Duration, in 1..=3_600;
+        /// How long a reader may take nothing of what waits for it. Over it: close 4008.
+        write_stall_timeout as write_stall_timeout_seconds: Duration, in 1..=3_600;
+        /// How long before its end a token is told to be `expiring`.
+        token_expiring_notice as token_expiring_notice_seconds: Duration, in 0..=86_400;
+    }
+}
+
+impl Algorithm {
+    /// Whether the same secret signs and verifies.
+    pub(crate) fn is_symmetric(self) -> bool {
+        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+    }
+}
