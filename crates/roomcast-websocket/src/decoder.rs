@@ -121,8 +121,8 @@ struct Frame {
 /// Where the bytes of an event lie.
 #[derive(Clone, Debug)]
 enum Whole {
-    /// In the caller's buffer.
-    Input(OpCode, Range<usize>),
+    /// In the caller's buffer: the payload of one frame.
+    Frame(OpCode, Range<usize>),
     /// In [`Unfinished::control`].
     Control(OpCode),
     /// In [`Unfinished::message`].
@@ -164,18 +164,23 @@ impl Decoder {
             End::Failed(violation) => Err(violation),
         };
         let Self { unfinished, end, .. } = self;
-        let event = whole.and_then(|whole| match (whole, unfinished) {
-            (Some(Whole::Input(opcode, range)), _) => Event::of_frame(opcode, &input[range]).map(Some),
-            (Some(Whole::Control(opcode)), Some(kept)) => Event::of_frame(opcode, &kept.control).map(Some),
-            (Some(Whole::Message), Some(kept)) => Ok(kept.message.as_ref().map(Message::event)),
-            _ => Ok(None),
-        });
+        let (opcode, payload) = match (whole, unfinished) {
+            (Ok(Some(Whole::Frame(opcode, range))), _) => (opcode, &input[range]),
+            (Ok(Some(Whole::Control(opcode))), Some(kept)) => (opcode, &kept.control[..]),
+            (Ok(Some(Whole::Message)), Some(kept)) => return Ok(kept.message.as_ref().map(Message::event)),
+            (Ok(_), _) => return Ok(None),
+            (Err(violation), _) => {
+                *end = End::Failed(violation);
+                return Err(violation);
+            }
+        };
+        let event = Event::of_frame(opcode, payload);
         match event {
-            Ok(Some(Event::Close(_))) => *end = End::Closed,
+            Ok(Event::Close(_)) => *end = End::Closed,
             Err(violation) => *end = End::Failed(violation),
             Ok(_) => {}
         }
-        event
+        event.map(Some)
     }
 
     /// Bytes of heap that unfinished frames and messages hold: 0 between whole messages.
@@ -206,7 +211,7 @@ impl Decoder {
             let (piece, complete) = frame.take(available);
             *at += piece.len();
             if complete && frame.stands_alone() {
-                return Ok(Some(Whole::Input(frame.header.opcode, start..*at)));
+                return Ok(Some(Whole::Frame(frame.header.opcode, start..*at)));
             }
             if let Some(whole) = self.keep(frame, piece, complete)? {
                 return Ok(Some(whole));
@@ -277,24 +282,23 @@ impl Decoder {
         Ok(())
     }
 
-    /// Keeps a piece of a frame that doesn't stand alone in the input.
+    /// Keeps a piece of a frame that doesn't stand alone in the input, and says what became whole by it.
     fn keep(&mut self, mut frame: Frame, piece: &[u8], complete: bool) -> Result<Option<Whole>, Violation> {
         let bytes_max = self.limits.message_bytes_max;
         let kept = self.kept();
         let Header { opcode, fin, rsv1, .. } = frame.header;
-        let whole = if opcode.is_control() {
+        if opcode.is_control() {
             kept.control.extend_from_slice(piece);
-            complete.then_some(Whole::Control(opcode))
+            kept.handed_out = complete.then_some(Whole::Control(opcode));
         } else {
             let message = kept.message.get_or_insert_with(|| Message::new(opcode, rsv1));
             let last = fin && complete;
             if last { message.finish(piece, bytes_max) } else { message.push(piece) }?;
-            last.then_some(Whole::Message)
-        };
+            kept.handed_out = last.then_some(Whole::Message);
+        }
         frame.arrived += piece.len() as u64;
         kept.frame = (!complete).then_some(frame);
-        kept.handed_out.clone_from(&whole);
-        Ok(whole)
+        Ok(kept.handed_out.clone())
     }
 
     fn kept(&mut self) -> &mut Unfinished {

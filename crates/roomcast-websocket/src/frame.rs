@@ -89,6 +89,22 @@ impl Header {
         out
     }
 
+    /// Appends the header and `payload`, masked if the header has a mask: a fragment, a compressed message.
+    ///
+    /// The payload must be as long as the header says, or the peer reads rubbish.
+    #[inline]
+    pub fn append_with(&self, payload: &[u8], out: &mut Vec<u8>) {
+        debug_assert_eq!(self.len, payload.len() as u64, "the header declares another length");
+        let header = self.encode();
+        out.reserve(header.len() + payload.len());
+        out.extend_from_slice(&header);
+        let start = out.len();
+        out.extend_from_slice(payload);
+        if let Some(key) = self.mask {
+            mask::apply(&mut out[start..], key);
+        }
+    }
+
     /// Reads a header at the start of `bytes`: it and its size, or `None` if more bytes are needed.
     ///
     /// Checks what can be judged from the header alone: RSV2, RSV3, the opcode, a minimal length.
@@ -155,21 +171,13 @@ impl Deref for HeaderBytes {
 /// Appends a whole frame as a server writes it.
 #[inline]
 pub fn append(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8]) {
-    let header = Header::new(opcode, payload.len()).encode();
-    out.reserve(header.len() + payload.len());
-    out.extend_from_slice(&header);
-    out.extend_from_slice(payload);
+    Header::new(opcode, payload.len()).append_with(payload, out);
 }
 
 /// Appends a whole frame as a client writes it; `key` must be fresh and unpredictable (§5.3).
 #[inline]
 pub fn append_masked(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], key: [u8; 4]) {
-    let header = Header::new(opcode, payload.len()).mask(key).encode();
-    out.reserve(header.len() + payload.len());
-    out.extend_from_slice(&header);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    mask::apply(&mut out[start..], key);
+    Header::new(opcode, payload.len()).mask(key).append_with(payload, out);
 }
 
 /// Appends a server's Close frame; a reason above 123 bytes is cut at a character.
