@@ -91,7 +91,7 @@ export class MessageLog {
   #arrived(row, seq, timestamp, duplicate) {
     if (row.settled) return;
     row.element.dataset.state = "delivered";
-    this.#meta(row, timestamp, seq === null ? "✓" : this.#tick(row, seq, duplicate));
+    this.#meta(row, timestamp, seq === null ? el("span", "tick", "delivered") : this.#tick(row, seq, duplicate));
     this.#rows.splice(this.#rows.indexOf(row), 1);
     this.#place(Object.assign(row, { seq, settled: true }));
   }
@@ -147,9 +147,9 @@ export class MessageLog {
   #tick(row, seq, duplicate = false) {
     row.element.dataset.seq = String(seq);
     const own = row.author === this.#me;
-    const tick = el("span", "tick", own ? "✓ " : "", el("span", "seq", String(seq)), duplicate ? " (sent twice, kept once)" : "");
+    const spoken = el("span", "hidden", own ? "Delivered, number " : "Number ");
+    const tick = el("span", "tick", spoken, String(seq), duplicate ? " (sent twice, kept once)" : "");
     tick.title = own ? `Delivered: in the room's log as number ${seq}` : `Number ${seq} in the room's log`;
-    if (own) tick.prepend(el("span", "hidden", "Delivered "));
     return tick;
   }
 

@@ -60,7 +60,7 @@ export class Wire {
   #add(frame) {
     if (this.#fresh.length === 0) requestAnimationFrame(() => this.#draw());
     this.#fresh.push(frame);
-    if (this.#fresh.length > FRAMES_MAX) this.#fresh.splice(1, 1);
+    if (this.#fresh.length > FRAMES_MAX) this.#fresh.shift();
   }
 
   #draw() {
@@ -142,7 +142,7 @@ function bodyOf({ text }) {
 }
 
 /** What a frame says, in a few words. @param {import("./protocol.js").Envelope} message */
-function gistOf({ type, id, data = {}, seq }) {
+function gistOf({ type, data = {}, seq }) {
   const place = seq === undefined ? "" : `${seq} `;
   switch (type) {
     case "system": return data.event === "reset" ? `reset: ${data.reason}` : `${data.event} ${data.user ?? ""}`;
@@ -152,7 +152,7 @@ function gistOf({ type, id, data = {}, seq }) {
     case "typing": return [data.author, data.typing ? "types" : "stopped"].filter(Boolean).join(" ");
     case "join": return data.since ? `since ${data.since.epoch}.${data.since.seq}` : `last ${data.last}`;
     case "text": return `${place}“${String(data.content).slice(0, 120)}”`;
-    default: return `${place}${JSON.stringify(data).slice(0, 120)}${id ? "" : " no id"}`;
+    default: return `${place}${JSON.stringify(data).slice(0, 120)}`;
   }
 }
 

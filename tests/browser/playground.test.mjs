@@ -1,0 +1,341 @@
+/** The playground of `roomcast dev`, driven in Chromium as a user drives it. */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { after, before, test } from "node:test";
+import { bothLive, newRoom, openPlayground, post, side, startBrowser, startServer } from "./support.mjs";
+
+let server;
+let browser;
+
+before(async () => {
+  [server, browser] = await Promise.all([startServer(), startBrowser()]);
+});
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Two people in a fresh room. */
+async function openPair(t, options) {
+  const room = newRoom();
+  const page = await openPlayground(t, browser, `${server.url}/?room=${room}`, options);
+  const [ada, grace] = await bothLive(page);
+  return { page, room, ada, grace };
+}
+
+test("a message arrives on the other side, and its author sees that it was delivered", async (t) => {
+  const { ada, grace } = await openPair(t);
+  await ada.says("Hello, Grace");
+  await grace.message("Hello, Grace").getByText("Ada").waitFor();
+  await ada.message("Hello, Grace").getByText("Delivered, number 1").waitFor();
+  await grace.says("Hello, Ada");
+  await ada.message("Hello, Ada").waitFor();
+  assert.deepEqual(await ada.texts(), ["Hello, Grace", "Hello, Ada"]);
+  assert.deepEqual(await grace.texts(), ["Hello, Grace", "Hello, Ada"]);
+});
+
+test("typing shows on the other side only, and ends with the message and with leaving the field", async (t) => {
+  const { ada, grace } = await openPair(t);
+  const dots = grace.panel.getByText("Ada is typing");
+  await ada.composer.pressSequentially("He");
+  await dots.waitFor();
+  assert.equal(await ada.panel.getByText("is typing").count(), 0);
+  await ada.composer.press("Enter");
+  await grace.message("He").waitFor();
+  await dots.waitFor({ state: "detached" });
+  await ada.composer.pressSequentially("again");
+  await dots.waitFor();
+  await ada.composer.blur();
+  await dots.waitFor({ state: "detached" });
+});
+
+test("a third tab is seen to come and to go", async (t) => {
+  const { page, ada, grace } = await openPair(t);
+  const [tab] = await Promise.all([page.waitForEvent("popup"), page.getByRole("link", { name: "Open another tab" }).click()]);
+  const lin = side(tab, "Lin");
+  await lin.live();
+  await lin.members.nth(2).waitFor();
+  assert.equal(await tab.getByRole("log").count(), 1);
+  for (const one of [ada, grace]) await one.members.filter({ hasText: "Lin" }).waitFor();
+  await tab.close();
+  for (const one of [ada, grace]) await one.members.filter({ hasText: "Lin" }).waitFor({ state: "detached" });
+  await ada.note("Lin left").waitFor();
+  assert.deepEqual((await ada.members.allInnerTexts()).length, 2);
+});
+
+test("a message posted over HTTP appears on both sides", async (t) => {
+  const { room, ada, grace } = await openPair(t);
+  await post(server.url, room, { type: "text", data: { content: "from a shell" } });
+  await post(server.url, room, { type: "build.done", data: { ok: true } });
+  for (const one of [ada, grace]) {
+    await one.message("from a shell").getByText("curl").waitFor();
+    await one.message('build.done {"ok":true}').waitFor();
+  }
+});
+
+test("the code shown for a message sends that message again", async (t) => {
+  const { page, ada, grace } = await openPair(t);
+  const text = `it's "quoted" \\ $HOME \`id\` & <b> ${"\u202e"}txet`;
+  await ada.says(text);
+  await grace.message(text).waitFor();
+  const shown = page.getByRole("tabpanel").locator("pre");
+
+  await page.evaluate(await shown.textContent());
+  await grace.message(text).nth(1).waitFor();
+
+  await page.getByRole("tab", { name: "curl" }).click();
+  const { method, url, headers, body } = readCurl(await shown.textContent());
+  await fetch(url, { method, headers, body });
+  await grace.message(text).nth(2).getByText("Number 3").waitFor();
+  assert.deepEqual(await ada.texts(), [text, text, text]);
+});
+
+/** Lets a real shell take the command apart, with `curl` replaced by a function that tells its arguments. */
+function readCurl(command) {
+  const tell = `curl() { "${process.execPath}" -e 'console.log(JSON.stringify(process.argv.slice(1)))' -- "$@"; }\n`;
+  const [x, method, url, h, header, d, body] = JSON.parse(execFileSync("sh", ["-c", tell + command], { encoding: "utf8" }));
+  assert.deepEqual([x, h, d], ["-X", "-H", "-d"]);
+  return { method, url, headers: [header.split(": ")], body };
+}
+
+test("a cut cable heals: what was missed arrives in order and once, what was written goes out", async (t) => {
+  const { ada, grace } = await openPair(t);
+  await ada.says("before");
+  await grace.message("before").waitFor();
+  await grace.press("Cut the cable");
+  await grace.panel.getByRole("status").getByText("cable cut").waitFor();
+  for (const text of ["one", "two", "three"]) await ada.says(text);
+  await ada.message("three").getByText("Delivered, number 4").waitFor();
+  await grace.says("written offline");
+  await grace.message("written offline").getByText("waiting").waitFor();
+  assert.equal(await grace.message("one").count(), 0);
+
+  await grace.press("Plug it back in");
+  await grace.note("resumed, 3 recovered").waitFor();
+  await grace.message("written offline").getByText("Delivered, number 5").waitFor();
+  await ada.message("written offline").waitFor();
+  const everything = ["before", "one", "two", "three", "written offline"];
+  assert.deepEqual(await grace.texts(), everything);
+  assert.deepEqual(await ada.texts(), everything);
+  assert.equal(await ada.panel.getByText("Grace left").count(), 0);
+});
+
+test("a connection that the server ends comes back by itself and misses nothing", async (t) => {
+  const room = newRoom();
+  const page = await openPlayground(t, browser, "about:blank");
+  const sockets = [];
+  await page.routeWebSocket(/\/ws\?user=Grace/, (socket) => {
+    socket.connectToServer();
+    sockets.push(socket);
+  });
+  await page.goto(`${server.url}/?room=${room}`);
+  const [ada, grace] = await bothLive(page);
+  await sockets[0].close({ code: 1012 });
+  await ada.says("while you were away");
+  await grace.message("while you were away").waitFor();
+  await grace.live();
+  assert.equal(sockets.length, 2);
+  assert.deepEqual(await grace.texts(), ["while you were away"]);
+});
+
+test("a reset is told with its reason, and the room is loaded again", async (t) => {
+  const room = newRoom();
+  const page = await openPlayground(t, browser, "about:blank");
+  await page.routeWebSocket(/\/ws\?user=Grace/, (socket) => {
+    const upstream = socket.connectToServer();
+    socket.onMessage((frame) => upstream.send(frame.replace(/("since":\{"epoch":)"[^"]*"/, '$1"elsewhere"')));
+  });
+  await page.goto(`${server.url}/?room=${room}`);
+  const [ada, grace] = await bothLive(page);
+  await ada.says("kept");
+  await grace.message("kept").waitFor();
+  await grace.press("Cut the cable");
+  await ada.says("missed");
+  await ada.message("missed").getByText("Delivered, number 2").waitFor();
+  await grace.press("Plug it back in");
+  await grace.panel.getByText("reset: epoch").waitFor();
+  await grace.message("missed").waitFor();
+  await ada.says("after");
+  await grace.message("after").waitFor();
+  assert.deepEqual(await grace.texts(), ["kept", "missed", "after"]);
+});
+
+test("a reload takes the session back, and nobody is seen to leave", async (t) => {
+  const { page, room } = await openPair(t);
+  const other = await openPlayground(t, browser, `${server.url}/?user=Lin&room=${room}`);
+  const lin = side(other, "Lin");
+  await lin.members.nth(2).waitFor();
+  await lin.says("still here?");
+  await page.reload();
+  const [ada] = await bothLive(page);
+  await ada.message("still here?").waitFor();
+  await ada.says("yes");
+  await lin.message("yes").waitFor();
+  assert.equal(await lin.panel.locator(".note").filter({ hasText: /Ada|Grace/ }).count(), 0);
+});
+
+test("a session opened twice is told to the older one, which can go on with a new session", async (t) => {
+  const { page, ada } = await openPair(t);
+  const twin = await page.context().newPage();
+  const stored = await page.evaluate(() => ({ ...sessionStorage }));
+  await twin.addInitScript((entries) => Object.assign(sessionStorage, entries), stored);
+  await twin.goto(page.url());
+  await bothLive(twin);
+  await ada.panel.getByText("This session was opened in another tab").waitFor();
+  await ada.press("Connect again");
+  await ada.live();
+  await side(twin, "Ada").live();
+});
+
+test("a refused message says why, and can be edited and sent again", async (t) => {
+  const { ada, grace } = await openPair(t);
+  await ada.says("x".repeat(70_000));
+  const refused = ada.panel.locator(".message").filter({ hasText: "too_large" });
+  await refused.getByText("at most 65,536").waitFor();
+  await refused.getByRole("button", { name: "Edit and send again" }).click();
+  assert.equal((await ada.composer.inputValue()).length, 70_000);
+  await ada.says("x");
+  await grace.message("x").waitFor();
+  assert.deepEqual(await ada.texts(), ["x"]);
+});
+
+test("hostile text is shown as text", async (t) => {
+  const { page, room, ada, grace } = await openPair(t);
+  const texts = [
+    '<img src=x onerror="window.hacked = true">',
+    "<script>window.hacked = true</script>",
+    "\u202eright to left\u202c שלום",
+    "👩🏽‍💻🦋".repeat(20),
+    "w".repeat(20_000),
+    "line\n".repeat(300),
+  ];
+  for (const content of texts) await post(server.url, room, { type: "text", data: { content } });
+  await post(server.url, room, { type: "odd.one", data: { content: { html: "<b>no</b>" }, "<i>key</i>": 1 } });
+  await grace.panel.getByText("odd.one").waitFor();
+  assert.deepEqual((await grace.texts()).slice(0, texts.length), texts);
+  assert.equal(await page.evaluate(() => window.hacked), undefined);
+  assert.equal(await page.locator("main :is(img, script, b, i:not(.dots i))").count(), 0);
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "long words don't widen the page");
+  await ada.panel.getByRole("button", { name: "Show all 20,000 characters" }).click();
+});
+
+test("a name and a room can be changed", async (t) => {
+  const { page, ada, grace } = await openPair(t);
+  await ada.name.fill("Barbara");
+  await ada.name.press("Enter");
+  const barbara = side(page, "Barbara");
+  await barbara.live();
+  await grace.members.filter({ hasText: "Barbara" }).waitFor();
+  await grace.members.filter({ hasText: "Ada" }).waitFor({ state: "detached" });
+  await grace.says("old room");
+  await barbara.message("old room").waitFor();
+
+  const room = page.getByRole("textbox", { name: "Room" });
+  await room.fill("not a room!");
+  await room.press("Enter");
+  await page.getByRole("alert").getByText("A room's name is").waitFor();
+  const next = newRoom();
+  await room.fill(next);
+  await room.press("Enter");
+  await bothLive(page, "Barbara", "Grace");
+  await barbara.says("new room");
+  await grace.message("new room").getByText("Number 1").waitFor();
+  assert.deepEqual(await grace.texts(), ["new room"]);
+  assert.equal(new URL(page.url()).searchParams.get("room"), next);
+});
+
+test("the wire shows both directions, opens a frame, and filters", async (t) => {
+  const { page, ada, grace } = await openPair(t);
+  await ada.says("over the wire");
+  await grace.message("over the wire").waitFor();
+  const wire = page.getByRole("region", { name: "Frames" });
+  const frames = wire.locator("li:visible");
+  await frames.filter({ hasText: "Ada sent text" }).waitFor();
+  await frames.filter({ hasText: "Grace received text" }).waitFor();
+  await frames.filter({ hasText: "delivered at 1" }).waitFor();
+
+  await page.getByLabel("Whose frames").selectOption("Grace");
+  await page.getByLabel("Which type").selectOption("text");
+  await frames.filter({ hasText: "Ada sent" }).first().waitFor({ state: "hidden" });
+  assert.equal(await frames.count(), 1);
+  await frames.locator("summary").click();
+  await frames.getByText('"content": "over the wire"').waitFor();
+  await page.getByRole("button", { name: "Clear" }).click();
+  await page.getByText("No frames to show").waitFor();
+});
+
+test("everything can be done from the keyboard", async (t) => {
+  const { page, ada, grace } = await openPair(t);
+  const keys = page.keyboard;
+  await keys.press("Tab");
+  await keys.press("Enter"); // "Skip to the conversation"
+  await tabTo(page, ada.composer);
+  await keys.type("typed");
+  await keys.press("Shift+Enter");
+  await keys.type("by hand");
+  await keys.press("Enter");
+  await grace.message("typed\nby hand").waitFor();
+
+  await tabTo(page, grace.panel.getByRole("button", { name: "Cut the cable" }));
+  await keys.press("Space");
+  await grace.note("cable cut").waitFor();
+  await keys.press("Enter"); // the same button, now "Plug it back in"
+  await grace.note("resumed, nothing was missed").waitFor();
+
+  const summary = page.getByRole("region", { name: "Frames" }).locator("summary").first();
+  await tabTo(page, summary);
+  await keys.press("Enter");
+  await page.getByRole("region", { name: "Frames" }).locator("pre").first().waitFor();
+  await tabTo(page, page.getByRole("tab", { name: "JS" }));
+  await keys.press("ArrowRight");
+  await page.getByRole("tabpanel", { name: "curl" }).waitFor();
+});
+
+/** Presses Tab until this element has the focus, and checks that the focus can be seen all the way. */
+async function tabTo(page, target) {
+  for (let presses = 0; presses < 200; presses += 1) {
+    await page.keyboard.press("Tab");
+    const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+    assert.notEqual(outline, "none", "the focused element has an outline");
+    if (await target.evaluate((element) => element === document.activeElement)) return;
+  }
+  assert.fail(`Tab never reaches ${target}`);
+}
+
+test("it follows the system into the dark, and the button overrides it for good", async (t) => {
+  const { page } = await openPair(t, { colorScheme: "dark" });
+  assert.ok((await lightness(page)) < 60);
+  const button = page.getByRole("button", { name: "Dark theme", pressed: true });
+  await button.click();
+  await page.getByRole("button", { name: "Dark theme", pressed: false }).waitFor();
+  assert.ok((await lightness(page)) > 200);
+  await page.reload();
+  await bothLive(page);
+  assert.ok((await lightness(page)) > 200);
+});
+
+/** Of the page's background, 0 to 255. */
+async function lightness(page) {
+  const colour = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  return Math.max(...colour.match(/\d+/g).map(Number).slice(0, 3));
+}
+
+test("it fits a phone", async (t) => {
+  const { page, ada, grace } = await openPair(t, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true });
+  await ada.composer.tap();
+  await ada.composer.fill("from a phone");
+  await ada.panel.getByRole("button", { name: "Send" }).tap();
+  await grace.message("from a phone").waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+});
+
+test("the page and all its parts come from this server alone, under a strict policy", async (t) => {
+  const page = await openPlayground(t, browser, "about:blank");
+  const urls = [];
+  page.on("request", (request) => urls.push(request.url()));
+  const answer = await page.goto(`${server.url}/?room=${newRoom()}`);
+  await bothLive(page);
+  assert.match(answer.headers()["content-security-policy"] ?? "", /default-src 'self'/);
+  assert.ok(urls.length > 5);
+  assert.deepEqual(urls.filter((url) => !url.startsWith(server.url)), []);
+});
