@@ -1,0 +1,1 @@
+"""Recorded runs over WebSocket, and the checker that judges them."""

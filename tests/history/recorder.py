@@ -1,0 +1,164 @@
+"""Publishers and readers that cut their own connections at random, and record what they did and saw.
+
+Everything random comes from one seed. Nothing sleeps: a cut comes after a number of messages, not of seconds.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from websockets.exceptions import WebSocketException
+
+from support.clients import Client, Closed, new_session
+
+DONE_SECONDS = 90
+LOST = (Closed, WebSocketException, OSError, EOFError, TimeoutError)
+
+
+@dataclass
+class Run:
+    """One room, some publishers and readers, and the history they make. `server()` says where the server is now."""
+
+    server: object
+    room: str
+    seed: int
+    publishers: int = 4
+    readers: int = 4
+    messages: int = 150
+    window: int = 8
+    history: list = field(default_factory=list)
+    acks: int = 0
+    moved: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def record(self, ev, client, **fields):
+        self.history.append({"ev": ev, "client": client, "room": self.room, **fields})
+
+    async def after_acks(self, count):
+        """Waits until that many acks have been seen."""
+        async with self.moved:
+            await self.moved.wait_for(lambda: self.acks >= count)
+
+    async def carry_out(self):
+        """Publishes everything, lets every reader reach the head, and returns the history."""
+        readers = [Reader(self, f"reader{n}") for n in range(self.readers)]
+        reading = [asyncio.create_task(reader.run()) for reader in readers]
+        async with asyncio.timeout(DONE_SECONDS):
+            await asyncio.gather(*(Publisher(self, f"writer{n}").run() for n in range(self.publishers)))
+            head = await self.head()
+            await asyncio.gather(*(reader.reached(head) for reader in readers))
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        for reader in readers:
+            self.record("end", reader.name, epoch=head[0], seq=head[1])
+        return self.history
+
+    async def head(self):
+        client = await Client.welcomed(self.server())
+        ack = await client.join(self.room, presence=False)
+        await client.close()
+        return ack["epoch"], ack["seq"]
+
+    async def connect(self, **query):
+        """A connection to wherever the server is; one that is just going down is tried again."""
+        while True:
+            try:
+                return await Client.welcomed(self.server(), **query)
+            except LOST:
+                await asyncio.sleep(0)
+
+
+class Publisher:
+    """Sends its messages with a few in flight; after a cut sends what wasn't acked again, oldest first, same ids."""
+
+    def __init__(self, whole, name):
+        self.whole, self.name = whole, name
+        self.random = random.Random(f"{whole.seed} {name}")
+        self.unsent = [f"{name}-{n}" for n in range(whole.messages)]
+        self.session = new_session()
+
+    async def run(self):
+        while self.unsent:
+            client = await self.whole.connect(user=self.name, session=self.session)
+            try:
+                await client.join(self.whole.room, presence=False)
+                await self.publish(client, lifetime=self.random.randint(5, 60))
+            except LOST:
+                pass  # cut from the other side; what wasn't acked goes again
+            await client.cut()
+
+    async def publish(self, client, lifetime):
+        """Sends up to `lifetime` messages, and leaves the last few of them without waiting for their acks."""
+        sent = []
+        for id in self.unsent[:lifetime]:
+            self.whole.record("pub", self.name, id=id)
+            await client.send("text", self.whole.room, {"of": self.name}, id=id)
+            sent.append(id)
+            if len(sent) >= self.whole.window:
+                await self.acked(client, sent.pop(0))
+        if len(self.unsent) <= len(sent):
+            for id in sent:
+                await self.acked(client, id)
+
+    async def acked(self, client, id):
+        answer = await client.answer(id)
+        assert answer["type"] == "ack", answer
+        data = answer["data"]
+        self.whole.record("ack", self.name, id=id, epoch=data["epoch"], seq=data["seq"])
+        self.unsent.remove(id)
+        async with self.whole.moved:
+            self.whole.acks += 1
+            self.whole.moved.notify_all()
+
+
+class Reader:
+    """Reads, cuts its connection after a random number of messages, resumes where it was."""
+
+    def __init__(self, whole, name):
+        self.whole, self.name = whole, name
+        self.random = random.Random(f"{whole.seed} {name}")
+        self.epoch, self.seq = None, None
+        self.session = new_session()
+
+    async def run(self):
+        while True:
+            client = await self.whole.connect(session=self.session)
+            try:
+                await self.join(client)
+                await self.read(client, lifetime=self.random.randint(1, 80))
+            except LOST:
+                pass  # cut from the other side
+            await client.cut()
+
+    async def join(self, client):
+        since = [self.epoch, self.seq] if self.epoch is not None else None
+        asked = {"epoch": self.epoch, "seq": self.seq} if since else None
+        ack = await client.join(self.whole.room, **({"since": asked} if since else {}))
+        where = {key: ack[key] for key in ("epoch", "seq", "from", "recovered")}
+        self.whole.record("join", self.name, **where, **({"since": since} if since else {}))
+        if not since:
+            await self.move(ack["epoch"], ack["from"])
+
+    async def read(self, client, lifetime):
+        for _ in range(lifetime):
+            message = await client.take(self.of_interest, patience=DONE_SECONDS)
+            if message["type"] == "system":
+                epoch, seq = message["data"]["epoch"], message["data"]["seq"]
+                self.whole.record("reset", self.name, epoch=epoch, seq=seq)
+            else:
+                epoch, seq = self.epoch, message["seq"]
+                prev = {"prev": message["prev"]} if "prev" in message else {}
+                self.whole.record("recv", self.name, id=message["id"], epoch=epoch, seq=seq, **prev)
+            await self.move(epoch, seq)
+
+    def of_interest(self, message):
+        return "seq" in message or (message["type"] == "system" and message["data"]["event"] == "reset")
+
+    async def move(self, epoch, seq):
+        async with self.whole.moved:
+            self.epoch, self.seq = epoch, seq
+            self.whole.moved.notify_all()
+
+    async def reached(self, head):
+        async with self.whole.moved:
+            await self.whole.moved.wait_for(lambda: (self.epoch, self.seq) == head)

@@ -1,0 +1,58 @@
+"""Recorded runs against the real server, judged by the checker (SEMANTICS S1, S2, S4, S5)."""
+
+import asyncio
+import json
+
+import pytest
+
+from history.checker import check
+from history.recorder import Run
+from support import server as servers
+
+ANYBODY = {"pattern": "*", "anonymous": ["*"]}
+
+
+def judge(history, tmp_path):
+    """Fails with the violations, and leaves the history where the checker can be run on it again."""
+    file = tmp_path / "history.jsonl"
+    file.write_text("".join(json.dumps(event) + "\n" for event in history))
+    violations = check(history)
+    assert violations == [], f"{file}:\n" + "\n".join(violations[:20])
+
+
+def kinds(history):
+    return {event["ev"] for event in history}
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_cuts_and_resumes(dev, room, tmp_path, seed):
+    run = Run(lambda: dev, room, seed)
+    history = await run.carry_out()
+    judge(history, tmp_path)
+    assert sum(event["ev"] == "join" and event["recovered"] for event in history) > run.readers
+    acked = {event["id"] for event in history if event["ev"] == "ack"}
+    assert len(acked) == run.publishers * run.messages
+    assert "reset" not in kinds(history), "nothing was lost, so nobody is told to reload"
+
+
+async def test_readers_that_fall_out_of_the_window_are_told(serve, room, tmp_path):
+    server = serve(rooms=[ANYBODY | {"history": {"messages": 20}}], limits={"sends_per_second": 0})
+    history = await Run(lambda: server, room, seed=4, window=64).carry_out()
+    judge(history, tmp_path)
+    assert "reset" in kinds(history), "the run was meant to lose readers"
+
+
+async def test_a_killed_server_is_a_new_epoch_and_told(room, tmp_path):
+    current = [servers.dev()]
+    run = Run(lambda: current[0], room, seed=5)
+
+    async def replace_when_busy():
+        await run.after_acks(200)
+        current[0].kill()
+        current[0] = await asyncio.to_thread(servers.dev)
+
+    history, _ = await asyncio.gather(run.carry_out(), replace_when_busy())
+    current[0].kill()
+    judge(history, tmp_path)
+    assert len({event["epoch"] for event in history if event["ev"] == "ack"}) == 2
+    assert "reset" in kinds(history)

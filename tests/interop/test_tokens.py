@@ -1,0 +1,214 @@
+"""Tokens, rights, guests and origins in `serve` (PROTOCOL section 4)."""
+
+import asyncio
+import time
+
+import pytest
+
+from support.clients import both_peers, new_session
+from support.tokens import mint
+
+ORIGIN = "https://app.example"
+
+
+@pytest.fixture
+def server(serve):
+    return serve(server={"origins": [ORIGIN]})
+
+
+async def refused(connect, server, **keywords):
+    """The close of a connection that must not get a welcome."""
+    client = await connect(server, welcomed=False, **keywords)
+    closed = await client.closed()
+    assert client.seen == [], "a refused connection gets no welcome, only the close"
+    return closed
+
+
+@both_peers
+async def test_a_token_names_the_user(server, connect, room):
+    ada = await connect(server, token=mint("ada"))
+    assert ada.user == "ada"
+    await ada.join(room)
+    await ada.text(room, content="x")
+    assert (await ada.take({"type": "text"}))["data"]["author"] == "ada"
+
+
+async def test_a_token_may_come_in_a_header(server, connect):
+    assert (await connect(server, headers={"Authorization": f"Bearer {mint('ada')}"})).user == "ada"
+
+
+async def test_a_token_may_come_in_the_cookie_named_in_the_config(serve, connect):
+    server = serve(auth={"cookie": "roomcast_token"})
+    client = await connect(server, headers={"Cookie": f"a=b; roomcast_token={mint('ada')}; c=d"})
+    assert client.user == "ada"
+
+
+@both_peers
+@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", mint(secret="x" * 40)], ids=["empty", "word", "dots", "foreign"])
+async def test_a_bad_token_is_accepted_then_closed(server, connect, token):
+    closed = await refused(connect, server, token=token)
+    assert closed.code == 1008 and closed.reason.startswith("unauthorized: ")
+    assert len(closed.reason.encode()) <= 123
+
+
+async def test_no_token_where_nobody_is_anonymous(server, connect):
+    closed = await refused(connect, server)
+    assert closed.code == 1008 and closed.reason.startswith("unauthorized: ")
+
+
+async def test_an_expired_token(server, connect):
+    closed = await refused(connect, server, token=mint(seconds=-1))
+    assert closed.code == 1008 and closed.reason.startswith("token_expired")
+
+
+async def test_why_is_in_the_log_without_the_token(server, connect):
+    token = mint(secret="x" * 40)
+    await refused(connect, server, token=token)
+    server.terminate()
+    server.wait()
+    assert "unauthorized" in server.output or "signature" in server.output.lower()
+    assert token not in server.output and token.split(".")[2] not in server.output
+
+
+async def test_a_guest_where_a_rule_allows_one(serve, connect, room):
+    server = serve(rooms=[{"pattern": "open:*", "anonymous": ["join"]}, {"pattern": "*", "users": ["*"]}])
+    guest = await connect(server)
+    assert guest.user.startswith("guest_")
+    await guest.join("open:" + room)
+    assert (await guest.request("join", room))["data"]["code"] == "forbidden"
+    assert (await guest.request("text", "open:" + room, {"x": 1}))["data"]["code"] == "forbidden"
+
+
+async def test_rights_of_a_token_hold_per_room(server, connect):
+    rights = {"read:*": ["join"], "all:*": ["*"], "past:*": ["join", "history"], "say:*": ["join", "send"]}
+    ada = await connect(server, token=mint("ada", rooms=rights))
+
+    async def code(type, room, data=None):
+        answer = await ada.request(type, room, data)
+        return answer["data"]["code"] if answer["type"] == "error" else "ack"
+
+    for room in ("read:1", "all:1", "past:1", "say:1"):
+        assert await code("join", room) == "ack"
+    assert await code("join", "else:1") == "forbidden"
+    assert await code("text", "read:1") == "forbidden"
+    assert await code("typing", "read:1") == "forbidden"
+    assert await code("history", "read:1") == "forbidden"
+    assert await code("history", "past:1") == "ack"
+    assert await code("text", "past:1") == "forbidden"
+    assert await code("text", "say:1") == "ack"
+    assert await code("history", "say:1") == "forbidden"
+    assert await code("text", "all:1") == "ack"
+    assert await code("history", "else:1") == "forbidden"
+
+
+async def test_without_the_right_presence_the_roster_is_hidden(server, connect):
+    ada = await connect(server, token=mint("ada", rooms={"*": ["join"]}))
+    joined = await ada.join("hall")
+    assert joined["members"] == [] and "v" not in joined
+    bob = await connect(server, token=mint("bob"))
+    await bob.join("hall")
+    await bob.text("hall", content="x")
+    await ada.take({"type": "text"})
+    assert ada.all({"type": "presence"}) == []
+
+
+async def test_the_newest_n_need_the_right_history(server, connect):
+    token = mint("ada", rooms={"*": ["join"]})
+    ada = await connect(server, token=token)
+    answer = await ada.request("join", "hall", {"last": 5})
+    assert answer["type"] == "error" and answer["data"]["code"] == "forbidden"
+    assert (await ada.request("text", "hall"))["data"]["code"] in ("not_joined", "forbidden")
+    bound = await connect(server, "/ws/hall", token=token, last=5)
+    closed = await bound.closed()
+    assert closed.code == 1008 and closed.reason.startswith("forbidden: ")
+
+
+async def test_binding_to_a_forbidden_room(server, connect):
+    ada = await connect(server, "/ws/hall", token=mint("ada", rooms={"else": ["*"]}))
+    closed = await ada.closed()
+    assert closed.code == 1008 and closed.reason.startswith("forbidden: ")
+    assert len(ada.seen) == 1
+
+
+async def test_info_is_shown_in_presence(server, connect, room):
+    ada = await connect(server, token=mint("ada", info={"name": "Ada L."}))
+    assert (await ada.join(room))["members"][0]["info"] == {"name": "Ada L."}
+
+
+@both_peers
+async def test_a_session_ends_with_its_token(server, connect):
+    end = int(time.time()) + 3
+    ada = await connect(server, token=mint("ada", exp=end))
+    expiring = await ada.take({"type": "system", "data": {"event": "expiring"}}, 2)
+    assert 0 <= expiring["data"]["expires_in"] <= 3
+    closed = await ada.closed()
+    assert closed.code == 1008 and closed.reason.startswith("token_expired")
+    assert end - 0.1 <= time.time() <= end + 2
+
+
+async def test_a_token_is_refreshed_in_place(server, connect, room):
+    end = int(time.time()) + 3
+    ada = await connect(server, token=mint("ada", exp=end))
+    await ada.join(room)
+    ack = await ada.request("auth", data={"token": mint("ada", exp=end + 600)})
+    assert ack["type"] == "ack" and ack["data"]["status"] == "authenticated"
+    assert ack["data"]["user"] == "ada" and ack["data"]["expires_at"] == end + 600
+    witness = await connect(server, token=mint("bob", exp=end + 1))
+    assert (await witness.closed()).reason.startswith("token_expired")
+    await ada.text(room, content="still here, in the same room")
+
+
+async def test_another_user_s_token_is_refused_in_place(server, connect):
+    ada = await connect(server, token=mint("ada"))
+    answer = await ada.request("auth", data={"token": mint("bob")})
+    assert answer["type"] == "error" and answer["data"]["code"] == "forbidden"
+    answer = await ada.request("auth", data={"token": "nonsense"})
+    assert answer["type"] == "error" and answer["data"]["code"] == "unauthorized"
+    await ada.settled()
+
+
+async def test_fewer_rights_kick_from_the_rooms_lost(server, connect):
+    ada = await connect(server, token=mint("ada", rooms={"*": ["*"]}))
+    for room in ("keep:1", "lose:1", "lose:2"):
+        await ada.join(room)
+    assert (await ada.request("auth", data={"token": mint("ada", rooms={"keep:*": ["*"]})}))["type"] == "ack"
+    kicked = [(await ada.take({"type": "system", "data": {"event": "kicked"}}))["data"] for _ in range(2)]
+    assert {told["room"] for told in kicked} == {"lose:1", "lose:2"} and all(told["reason"] for told in kicked)
+    await ada.text("keep:1", content="x")
+    assert (await ada.request("text", "lose:1"))["type"] == "error"
+
+
+async def test_a_session_belongs_to_user_and_session(server, connect):
+    session = new_session()
+    ada = await connect(server, token=mint("ada"), session=session)
+    bob = await connect(server, token=mint("bob"), session=session)
+    await ada.settled()
+    await bob.settled()
+
+
+@both_peers
+async def test_pages_of_the_allow_list_and_programs_pass(server, connect):
+    for headers in ({"Origin": ORIGIN}, {}):
+        await (await connect(server, token=mint(), headers=headers)).settled()
+
+
+@both_peers
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://app.example.evil.example", "http://app.example"])
+async def test_a_foreign_page_is_accepted_then_closed(server, connect, origin):
+    closed = await refused(connect, server, token=mint(), headers={"Origin": origin})
+    assert closed.code == 1008 and closed.reason.startswith("origin: ")
+
+
+async def test_in_dev_pages_of_this_machine_pass(dev, connect):
+    for origin in ("http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:8080"):
+        await (await connect(dev, headers={"Origin": origin})).settled()
+    closed = await refused(connect, dev, headers={"Origin": "https://evil.example"})
+    assert closed.code == 1008 and closed.reason.startswith("origin: ")
+
+
+async def test_many_tokens_end_at_once(server, connect):
+    end = int(time.time()) + 3
+    clients = await asyncio.gather(*(connect(server, token=mint(f"user{n}", exp=end)) for n in range(100)))
+    closes = await asyncio.gather(*(client.closed() for client in clients))
+    assert all(closed.reason.startswith("token_expired") for closed in closes)
+    assert time.time() <= end + 3

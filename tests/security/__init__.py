@@ -1,0 +1,1 @@
+"""Attacks from outside; each asserts the answer that it must get."""

@@ -1,0 +1,111 @@
+"""The real binary as a process: `dev`, or `serve` with a configuration. Port 0 always."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+SECRET = "a secret of the tests, long enough for HS256"
+API_KEY = "rk_0123456789abcdefghijklmnop"
+READY_LINE = re.compile(r"http://127\.0\.0\.1:(\d+)")
+STOP_SECONDS = 15
+
+
+class Server:
+    """One running server. `http` and `ws` are its addresses, `output` everything it has printed so far."""
+
+    def __init__(self, *arguments, cwd=None):
+        binary = os.environ.get("ROOMCAST_BIN")
+        assert binary, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)"
+        self.process = subprocess.Popen(
+            [binary, *arguments, "--listen", "127.0.0.1:0"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=cwd,
+        )
+        self._lines = []
+        self._listening = threading.Event()
+        self._pump = threading.Thread(target=self._read, daemon=True)
+        self._pump.start()
+        self._listening.wait(STOP_SECONDS)
+        found = READY_LINE.search(self.output)
+        if not found:
+            self.process.kill()
+            raise RuntimeError(f"the server did not say where it listens:\n{self.output}")
+        self.port = int(found[1])
+        self.http = f"http://127.0.0.1:{self.port}"
+        self.ws = f"ws://127.0.0.1:{self.port}"
+
+    def _read(self):
+        for line in self.process.stdout:
+            self._lines.append(line)
+            if READY_LINE.search(line):
+                self._listening.set()
+        self._listening.set()
+
+    @property
+    def output(self):
+        return "".join(self._lines)
+
+    @property
+    def resident_bytes(self):
+        """The process's resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+    @property
+    def open_files(self):
+        """How many files and sockets the process has open."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    @property
+    def alive(self):
+        return self.process.poll() is None
+
+    def terminate(self):
+        """Sends SIGTERM and goes on at once."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        """Ends it as a power cut would."""
+        self.process.kill()
+        self.wait()
+
+    def wait(self):
+        """Waits for the process to end; returns its exit code."""
+        code = self.process.wait(STOP_SECONDS)
+        self._pump.join(STOP_SECONDS)
+        self.process.stdout.close()
+        return code
+
+
+def dev():
+    return Server("dev")
+
+
+def serve(folder, **changes):
+    """`serve` with the tests' secret and API key. `changes` are top-level tables, merged over the defaults."""
+    config = {
+        "auth": {"secret": SECRET, "api_keys": [{"id": "backend", "key": API_KEY}]},
+        "rooms": [{"pattern": "*", "users": ["*"]}],
+    }
+    for name, value in changes.items():
+        config[name] = config[name] | value if isinstance(config.get(name), dict) else value
+    file = Path(folder) / "roomcast.toml"
+    file.write_text("".join(f"{name} = {toml(value)}\n" for name, value in config.items()))
+    return Server("serve", "--config", str(file), cwd=folder)
+
+
+def toml(value):
+    """A TOML value on one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
+    return json.dumps(value)
