@@ -286,6 +286,11 @@ impl Decoder {
     fn keep(&mut self, mut frame: Frame, piece: &[u8], complete: bool) -> Result<Option<Whole>, Violation> {
         let bytes_max = self.limits.message_bytes_max;
         let kept = self.kept();
+        if piece.is_empty() && !complete {
+            // Only the header is here: the payload may still come in one piece and stand alone.
+            kept.frame = Some(frame);
+            return Ok(None);
+        }
         let Header { opcode, fin, rsv1, .. } = frame.header;
         if opcode.is_control() {
             kept.control.extend_from_slice(piece);

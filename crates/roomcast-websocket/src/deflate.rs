@@ -57,3 +57,86 @@ impl Deflate {
         self.window_bits
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = Deflate::OFFER;
+
+    #[test]
+    fn a_server_takes_the_first_offer_that_it_can_serve() {
+        let table = [
+            ("permessage-deflate", 15, ""),
+            ("permessage-deflate; client_max_window_bits", 15, ""),
+            ("permessage-deflate; client_max_window_bits=8", 15, ""),
+            ("permessage-deflate;server_no_context_takeover;client_no_context_takeover", 15, ""),
+            ("permessage-deflate; server_max_window_bits=9", 9, "; server_max_window_bits=9"),
+            ("permessage-deflate ; server_max_window_bits = \"10\"", 10, "; server_max_window_bits=10"),
+            ("permessage-deflate; server_max_window_bits=15", 15, "; server_max_window_bits=15"),
+            // Passed over: a window of 8, an unknown extension, an unknown parameter; the next one counts.
+            ("permessage-deflate; server_max_window_bits=8, permessage-deflate", 15, ""),
+            ("x-webkit-deflate-frame, permessage-deflate", 15, ""),
+            (
+                "permessage-deflate; what=\"a, b; c\", permessage-deflate; server_max_window_bits=12",
+                12,
+                "; server_max_window_bits=12",
+            ),
+            (" , permessage-deflate,", 15, ""),
+        ];
+        for (offers, window_bits, parameter) in table {
+            let (deflate, response) =
+                Deflate::negotiate(offers).unwrap_or_else(|| panic!("declined {offers}"));
+            assert_eq!(deflate.window_bits(), window_bits, "{offers}");
+            assert_eq!(response, format!("{PLAIN}{parameter}"), "{offers}");
+            assert!(Deflate::accept(&response).is_some(), "our own client takes {response}");
+        }
+    }
+
+    #[test]
+    fn a_server_declines_what_is_malformed_or_beyond_it() {
+        for offers in [
+            "",
+            "deflate",
+            "permessage-bzip2",
+            "permessage-deflate; unknown",
+            "permessage-deflate;",
+            "permessage-deflate; server_max_window_bits",
+            "permessage-deflate; server_max_window_bits=",
+            "permessage-deflate; server_max_window_bits=8",
+            "permessage-deflate; server_max_window_bits=7",
+            "permessage-deflate; server_max_window_bits=16",
+            "permessage-deflate; server_max_window_bits=09",
+            "permessage-deflate; server_max_window_bits=+9",
+            "permessage-deflate; server_max_window_bits=9.0",
+            "permessage-deflate; server_max_window_bits=\"9",
+            "permessage-deflate; server_max_window_bits=99999999999999999999",
+            "permessage-deflate; server_max_window_bits=10; server_max_window_bits=10",
+            "permessage-deflate; client_max_window_bits=16",
+            "permessage-deflate; client_max_window_bits; client_max_window_bits=10",
+            "permessage-deflate; server_no_context_takeover=1",
+            "permessage-deflate; client_no_context_takeover=\"\"",
+            "permessage-deflate; server_no_context_takeover; server_no_context_takeover",
+            "permessage-deflate\"; server_max_window_bits=10",
+        ] {
+            assert_eq!(Deflate::negotiate(offers), None, "{offers}");
+        }
+    }
+
+    #[test]
+    fn a_client_takes_only_what_it_offered() {
+        let accepted =
+            Deflate::accept("permessage-deflate; server_no_context_takeover; server_max_window_bits=8");
+        assert_eq!(accepted.map(Deflate::window_bits), Some(15));
+        for response in [
+            "",
+            "permessage-deflate", // the server would keep its context from message to message
+            "permessage-deflate; client_no_context_takeover",
+            "permessage-deflate; server_no_context_takeover; client_max_window_bits=10",
+            "permessage-deflate; server_no_context_takeover, permessage-deflate; server_no_context_takeover",
+            "permessage-bzip2; server_no_context_takeover",
+        ] {
+            assert_eq!(Deflate::accept(response), None, "{response}");
+        }
+    }
+}

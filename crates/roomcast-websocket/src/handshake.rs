@@ -32,3 +32,13 @@ fn list<'a>(headers: &'a http::HeaderMap, name: &http::HeaderName) -> impl Itera
 fn names(headers: &http::HeaderMap, name: &http::HeaderName, token: &str) -> bool {
     list(headers, name).any(|element| element.eq_ignore_ascii_case(token))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_the_rfc() {
+        assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+}

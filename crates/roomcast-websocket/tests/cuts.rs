@@ -92,6 +92,39 @@ impl Wire {
     }
 }
 
+/// Every kind of frame once, short enough to try every pair of cuts.
+fn one_of_each() -> Vec<Sent> {
+    let sent = |event, compressed, fragments, ping| Sent { event, compressed, fragments, ping };
+    vec![
+        sent(Owned::Text("κόσμε".to_owned()), false, vec![], None),
+        sent(Owned::Ping(b"ping".to_vec()), false, vec![], None),
+        sent(Owned::Text("a κόσμε".to_owned()), false, vec![3, 3], Some(b"between".to_vec())),
+        sent(Owned::Binary(vec![]), false, vec![], None),
+        sent(Owned::Text("κόσμε κόσμε".to_owned()), true, vec![], None),
+        sent(Owned::Binary(vec![7; 130]), true, vec![1], Some(vec![])),
+        sent(Owned::Pong(vec![]), false, vec![], None),
+    ]
+}
+
+#[test]
+fn every_pair_of_cuts_reads_the_same() {
+    for role in [Role::Server, Role::Client] {
+        let mut wire = Wire::new(role, true);
+        for sent in &one_of_each() {
+            wire.send(sent);
+        }
+        for first in 0..wire.bytes.len() {
+            for second in first..wire.bytes.len() {
+                let mut decoder = decoder(role, Some(deflate()));
+                let reading = read(&mut decoder, cut(&wire.bytes, vec![first, second]));
+                assert_eq!(reading.1, None, "{role:?} cut at {first} and {second}");
+                assert_eq!(reading.0, wire.expected, "{role:?} cut at {first} and {second}");
+                assert_eq!(decoder.bytes_held(), 0, "{role:?} cut at {first} and {second}");
+            }
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn events_do_not_depend_on_where_the_stream_is_cut(

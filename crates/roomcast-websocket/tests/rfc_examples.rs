@@ -32,7 +32,7 @@ fn frames_of_rfc_6455_are_read() {
 
 #[test]
 fn a_frame_of_64_kib_is_read_with_a_64_bit_length() {
-    let large = [&[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0], &[7; 0x1_0000][..]].concat();
+    let large = [&[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0], &vec![7; 0x1_0000][..]].concat();
     check(&large, Owned::Binary(vec![7; 0x1_0000]));
 }
 

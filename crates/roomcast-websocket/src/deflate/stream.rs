@@ -129,3 +129,64 @@ impl Inflater {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Inflates with a window of exactly `window_bits`, as the least of peers would.
+    fn inflate_with(window_bits: u8, compressed: &[u8]) -> Vec<u8> {
+        let mut stream = Decompress::new_with_window_bits(false, window_bits);
+        let mut out = Vec::with_capacity(1 << 20);
+        let input = [compressed, &FLUSH_TAIL].concat();
+        stream.decompress_vec(&input, &mut out, FlushDecompress::Sync).expect("valid data");
+        out
+    }
+
+    #[test]
+    fn a_window_is_never_exceeded() {
+        // Repeats from 100 bytes to 40 KB away: each window has some in reach and some beyond it.
+        let unit: Vec<u8> = (0..40_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let payload = [&unit[..], &unit[..100], &unit[..5000], &unit, &unit[30_000..]].concat();
+        for window_bits in WINDOW_BITS_MIN..=WINDOW_BITS_MAX {
+            let mut compressed = Vec::new();
+            compress(&payload, window_bits, &mut compressed);
+            assert_eq!(inflate_with(window_bits, &compressed), payload, "{window_bits} bits");
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_come_out_whatever_was_compressed_before() {
+        let mut first = Vec::new();
+        compress(b"hello, hello", 12, &mut first);
+        for window_bits in [15, 9, 10, 12] {
+            compress(b"something else", window_bits, &mut Vec::new());
+        }
+        let mut again = b"kept".to_vec();
+        compress(b"hello, hello", 12, &mut again);
+        assert_eq!(again, [b"kept", &first[..]].concat());
+    }
+
+    #[test]
+    fn a_thread_keeps_a_bounded_number_of_compressors() {
+        for window_bits in WINDOW_BITS_MIN..=WINDOW_BITS_MAX {
+            compress(b"x", window_bits, &mut Vec::new());
+            compress(b"x", WINDOW_BITS_MAX, &mut Vec::new());
+        }
+        let kept: Vec<u8> = COMPRESSORS.with_borrow(|kept| kept.iter().map(|(bits, _)| *bits).collect());
+        assert_eq!(kept, [15, 14]);
+    }
+
+    #[test]
+    fn inflating_stops_as_soon_as_it_is_told_to() {
+        let mut compressed = Vec::new();
+        compress(&vec![0; 10 << 20], 15, &mut compressed);
+        let mut seen = 0;
+        let stopped = inflate(&compressed, |chunk| {
+            seen += chunk.len();
+            if seen > 1 << 20 { Err(Violation::InflatedTooLarge { max: 1 << 20 }) } else { Ok(()) }
+        });
+        assert_eq!(stopped, Err(Violation::InflatedTooLarge { max: 1 << 20 }));
+        assert!(seen <= (1 << 20) + CHUNK_BYTES, "{seen} bytes were inflated");
+    }
+}

@@ -143,3 +143,62 @@ fn check_response(status: StatusCode, headers: &HeaderMap, key: &str) -> Result<
         head_bytes: 0,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n\
+        Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: roomcast.v1\r\n\r\n";
+
+    #[test]
+    fn a_request_is_what_a_server_takes() {
+        assert_eq!(key(*b"the sample nonce"), KEY);
+        let mut headers = HeaderMap::new();
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("roomcast.v1"));
+        let host = Authority::from_static("example.com:8000");
+        let bytes = request(&host, &PathAndQuery::from_static("/ws?session=x"), &headers, KEY);
+        assert_eq!(
+            String::from_utf8_lossy(&bytes),
+            "GET /ws?session=x HTTP/1.1\r\nHost: example.com:8000\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             sec-websocket-protocol: roomcast.v1\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_response_is_read_once_it_is_whole_and_no_further() {
+        let input = [ACCEPTED.as_bytes(), b"\x81\x02hi"].concat();
+        for len in 0..ACCEPTED.len() {
+            assert_eq!(read_response(&input[..len], KEY), Ok(None), "after {len} bytes");
+        }
+        let protocol = Some("roomcast.v1".to_owned());
+        let expected = Accepted { protocol, extensions: None, head_bytes: ACCEPTED.len() };
+        assert_eq!(read_response(&input, KEY), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn another_answer_is_an_error_that_says_what_was_seen() {
+        let changed = |from: &str, to: &str| read_response(ACCEPTED.replace(from, to).as_bytes(), KEY);
+        let refused = changed("101 Switching Protocols", "403 Forbidden");
+        assert_eq!(refused, Err(ResponseError::Status(StatusCode::FORBIDDEN)));
+        assert_eq!(changed("Upgrade: WebSocket\r\n", ""), Err(ResponseError::NotAnUpgrade));
+        assert_eq!(changed("upgrade", "close"), Err(ResponseError::NotAnUpgrade));
+        let wrong = changed("s3pP", "AAAA").expect_err("the answer to another key");
+        assert!(wrong.to_string().contains("AAAALMBiTxaQ9kYGzzhZRbK+xOo="), "{wrong}");
+        for input in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 999999 No\r\n\r\n"] {
+            let error = read_response(input.as_bytes(), KEY);
+            assert!(matches!(error, Err(ResponseError::Malformed(_))), "{input}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_is_given_up() {
+        let endless = format!("HTTP/1.1 101 OK\r\nX: {}", "x".repeat(RESPONSE_HEAD_BYTES_MAX));
+        assert!(matches!(read_response(endless.as_bytes(), KEY), Err(ResponseError::Malformed(_))));
+        let many = format!("HTTP/1.1 101 OK\r\n{}", "X: y\r\n".repeat(RESPONSE_HEADERS_MAX + 1));
+        assert!(matches!(read_response(many.as_bytes(), KEY), Err(ResponseError::Malformed(_))));
+    }
+}

@@ -152,3 +152,99 @@ fn joined(headers: &HeaderMap, name: &http::HeaderName) -> String {
     let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
     lines.map(str::trim).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    type Headers = &'static [(&'static str, &'static str)];
+
+    const VALID: Headers = &[
+        ("host", "example.com"),
+        ("upgrade", "websocket"),
+        ("connection", "keep-alive, Upgrade"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", KEY),
+    ];
+
+    /// The valid request with some headers replaced; an empty value takes the header out.
+    fn request(changes: &[(&str, &str)]) -> Request<()> {
+        let kept = VALID.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| other == name));
+        let added = changes.iter().filter(|(_, value)| !value.is_empty());
+        let builder = Request::builder().uri("/ws");
+        let builder = kept.chain(added).fold(builder, |builder, (name, value)| builder.header(*name, *value));
+        builder.body(()).expect("a valid request")
+    }
+
+    #[test]
+    fn a_valid_request_says_what_it_asks_for() {
+        let request = request(&[
+            ("upgrade", "h2c, WebSocket"),
+            ("connection", "UPGRADE"),
+            ("sec-websocket-protocol", "roomcast.v1, chat"),
+            ("sec-websocket-protocol", "superchat"),
+            ("sec-websocket-extensions", "foo"),
+            ("sec-websocket-extensions", "permessage-deflate; server_max_window_bits=11"),
+        ]);
+        let upgrade = check_request(&request).expect("a valid request");
+        assert_eq!(upgrade.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(upgrade.protocols, ["roomcast.v1", "chat", "superchat"]);
+        assert_eq!(upgrade.deflate().map(|(deflate, _)| deflate.window_bits()), Some(11));
+
+        let response = upgrade.response();
+        assert_eq!(response.status(), 101);
+        assert_eq!(response.headers()["sec-websocket-accept"], upgrade.accept);
+        assert_eq!(response.headers()["upgrade"], "websocket");
+        assert_eq!(response.headers()["connection"], "Upgrade");
+    }
+
+    #[test]
+    fn a_key_of_any_22_characters_is_taken() {
+        assert!(check_request(&request(&[("sec-websocket-key", "abcdefghijklmnopqrstuv==")])).is_ok());
+    }
+
+    #[test]
+    fn refusals_say_what_was_seen() {
+        let key = |seen: &str| Refusal::Key(seen.to_owned());
+        let version = |seen: &str| Refusal::Version(seen.to_owned());
+        let table: [(Headers, Refusal, u16); 11] = [
+            (&[("upgrade", "")], Refusal::NotAnUpgrade, 426),
+            (&[("upgrade", "h2c")], Refusal::NotAnUpgrade, 426),
+            (&[("connection", "")], Refusal::NotAnUpgrade, 426),
+            (&[("connection", "close")], Refusal::NotAnUpgrade, 426),
+            (&[("sec-websocket-version", "")], version(""), 426),
+            (&[("sec-websocket-version", "8")], version("8"), 426),
+            (&[("sec-websocket-version", "13, 8")], version("13, 8"), 426),
+            (&[("sec-websocket-key", "")], key(""), 400),
+            (&[("sec-websocket-key", "c2hvcnQ=")], key("c2hvcnQ="), 400),
+            (&[("sec-websocket-key", "not base64 at all!!!!!==")], key("not base64 at all!!!!!=="), 400),
+            (
+                &[("sec-websocket-key", KEY), ("sec-websocket-key", KEY)],
+                key("dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ=="),
+                400,
+            ),
+        ];
+        for (changes, expected, status) in table {
+            assert_eq!(check_request(&request(changes)), Err(expected.clone()), "{changes:?}");
+            let response = expected.response();
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().contains_key(SEC_WEBSOCKET_VERSION), status == 426);
+            assert_eq!(response.into_body(), format!("{expected}\n"));
+        }
+    }
+
+    #[test]
+    fn only_get_over_http_1_1_upgrades() {
+        let mut post = request(&[]);
+        *post.method_mut() = Method::POST;
+        let refusal = check_request(&post).expect_err("POST");
+        assert_eq!(refusal.response().headers()[ALLOW], "GET");
+        assert_eq!(refusal.status(), 405);
+
+        let mut old = request(&[]);
+        *old.version_mut() = Version::HTTP_10;
+        assert_eq!(check_request(&old).map_err(|refusal| refusal.status().as_u16()), Err(400));
+    }
+}
