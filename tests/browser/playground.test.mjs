@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
-import { bothLive, newRoom, openPlayground, post, side, startBrowser, startServer } from "./support.mjs";
+import { bothLive, frames, newRoom, openPlayground, post, side, startBrowser, startServer } from "./support.mjs";
 
 let server;
 let browser;
@@ -35,17 +35,20 @@ test("a message arrives on the other side, and its author sees that it was deliv
 });
 
 test("typing shows on the other side only, and ends with the message and with leaving the field", async (t) => {
-  const { ada, grace } = await openPair(t);
+  const { page, ada, grace } = await openPair(t);
+  const stopped = frames(page).filter({ hasText: /Ada sent typing\s*stopped/ });
   const dots = grace.panel.getByText("Ada is typing");
   await ada.composer.pressSequentially("He");
   await dots.waitFor();
   assert.equal(await ada.panel.getByText("is typing").count(), 0);
   await ada.composer.press("Enter");
   await grace.message("He").waitFor();
+  await stopped.waitFor();
   await dots.waitFor({ state: "detached" });
   await ada.composer.pressSequentially("again");
   await dots.waitFor();
   await ada.composer.blur();
+  await stopped.nth(1).waitFor();
   await dots.waitFor({ state: "detached" });
 });
 
@@ -171,7 +174,7 @@ test("a reload takes the session back, and nobody is seen to leave", async (t) =
   await ada.message("still here?").waitFor();
   await ada.says("yes");
   await lin.message("yes").waitFor();
-  assert.equal(await lin.panel.locator(".note").filter({ hasText: /Ada|Grace/ }).count(), 0);
+  assert.equal(await frames(other).filter({ hasText: /received presence.*(Ada|Grace)/ }).count(), 0);
 });
 
 test("a session opened twice is told to the older one, which can go on with a new session", async (t) => {
@@ -248,18 +251,17 @@ test("the wire shows both directions, opens a frame, and filters", async (t) => 
   const { page, ada, grace } = await openPair(t);
   await ada.says("over the wire");
   await grace.message("over the wire").waitFor();
-  const wire = page.getByRole("region", { name: "Frames" });
-  const frames = wire.locator("li:visible");
-  await frames.filter({ hasText: "Ada sent text" }).waitFor();
-  await frames.filter({ hasText: "Grace received text" }).waitFor();
-  await frames.filter({ hasText: "delivered at 1" }).waitFor();
+  const shown = frames(page).and(page.locator(":visible"));
+  await shown.filter({ hasText: "Ada sent text" }).waitFor();
+  await shown.filter({ hasText: "Grace received text" }).waitFor();
+  await shown.filter({ hasText: "delivered at 1" }).waitFor();
 
   await page.getByLabel("Whose frames").selectOption("Grace");
   await page.getByLabel("Which type").selectOption("text");
-  await frames.filter({ hasText: "Ada sent" }).first().waitFor({ state: "hidden" });
-  assert.equal(await frames.count(), 1);
-  await frames.locator("summary").click();
-  await frames.getByText('"content": "over the wire"').waitFor();
+  await frames(page).filter({ hasText: "Ada sent text" }).waitFor({ state: "hidden" });
+  assert.equal(await shown.count(), 1);
+  await shown.locator("summary").click();
+  await shown.getByText('"content": "over the wire"').waitFor();
   await page.getByRole("button", { name: "Clear" }).click();
   await page.getByText("No frames to show").waitFor();
 });
@@ -282,10 +284,9 @@ test("everything can be done from the keyboard", async (t) => {
   await keys.press("Enter"); // the same button, now "Plug it back in"
   await grace.note("resumed, nothing was missed").waitFor();
 
-  const summary = page.getByRole("region", { name: "Frames" }).locator("summary").first();
-  await tabTo(page, summary);
+  await tabTo(page, frames(page).locator("summary").first());
   await keys.press("Enter");
-  await page.getByRole("region", { name: "Frames" }).locator("pre").first().waitFor();
+  await frames(page).locator("pre").first().waitFor();
   await tabTo(page, page.getByRole("tab", { name: "JS" }));
   await keys.press("ArrowRight");
   await page.getByRole("tabpanel", { name: "curl" }).waitFor();

@@ -100,6 +100,11 @@ export function side(page, name) {
   };
 }
 
+/** The rows of the wire view. */
+export function frames(page) {
+  return page.getByRole("region", { name: "Frames" }).getByRole("listitem", { includeHidden: true });
+}
+
 /** Both sides of a page, joined. */
 export async function bothLive(page, left = "Ada", right = "Grace") {
   const sides = [side(page, left), side(page, right)];
