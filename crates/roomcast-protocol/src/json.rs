@@ -29,8 +29,12 @@ impl<'a> Data<'a> {
     /// Reads an object. The error says what is wrong with it.
     pub fn read(raw: &'a RawValue, depth_max: usize) -> Result<Self, String> {
         let text = raw.get();
+        if !text.starts_with('{') {
+            return Err("`data` is no object".to_owned());
+        }
         guard(text, depth_max)?;
-        let Entries(entries) = serde_json::from_str(text).map_err(|error| format!("`data`: {error}"))?;
+        let Entries(entries) =
+            serde_json::from_str(text).map_err(|error| format!("`data`: {}", because(&error)))?;
         Ok(Self { raw: text, entries })
     }
 
@@ -198,6 +202,17 @@ pub(crate) fn push_compact(out: &mut Vec<u8>, value: &str) {
     }
 }
 
+/// What the parser says, without echoing more than a little of a peer's bytes.
+pub(crate) fn because(error: &serde_json::Error) -> String {
+    const CHARACTERS_MAX: usize = 160;
+    let mut text = error.to_string();
+    if let Some((cut, _)) = text.char_indices().nth(CHARACTERS_MAX) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
+
 /// The entries of a map, duplicates refused.
 struct Entries<'a>(SmallVec<[(Cow<'a, str>, &'a RawValue); 6]>);
 
@@ -246,7 +261,8 @@ pub(crate) fn guard(text: &str, depth_max: usize) -> Result<(), String> {
         return Ok(());
     }
     if memchr::memmem::find(text.as_bytes(), br"\u").is_some() {
-        serde_json::from_str::<serde_json::Value>(text).map_err(|error| format!("`data`: {error}"))?;
+        serde_json::from_str::<serde_json::Value>(text)
+            .map_err(|error| format!("`data`: {}", because(&error)))?;
     }
     scan(text.as_bytes(), depth_max)
 }

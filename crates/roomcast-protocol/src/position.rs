@@ -4,6 +4,7 @@
 use std::{fmt, fmt::Write as _, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
 use crate::name::{RoomName, shown};
 
@@ -145,23 +146,24 @@ impl fmt::Display for Positions {
     }
 }
 
+/// What a position looks like in JSON.
+const JSON_FORMS: &str =
+    "a position is {\"epoch\":\"…\",\"seq\":n} or the text \"epoch.seq\", with n a whole number ≥ 0";
+
 impl<'de> Deserialize<'de> for Positions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Text(String),
-            Object { epoch: String, seq: u64 },
-        }
-        match Form::deserialize(deserializer) {
+        // A list would do for a derived struct, so the two forms are told apart by hand.
+        let form = match Value::deserialize(deserializer)? {
             // The size of the whole message bounds the text here.
-            Ok(Form::Text(text)) => Self::parse(&text, usize::MAX).map_err(de::Error::custom),
-            Ok(Form::Object { epoch, seq }) => {
-                Epoch::new(&epoch).map(|epoch| Self::One(Position { epoch, seq })).map_err(de::Error::custom)
+            Value::String(text) => return Self::parse(&text, usize::MAX).map_err(de::Error::custom),
+            Value::Object(form) => form,
+            _ => return Err(de::Error::custom(JSON_FORMS)),
+        };
+        match (form.get("epoch").and_then(Value::as_str), form.get("seq").and_then(Value::as_u64)) {
+            (Some(epoch), Some(seq)) => {
+                Epoch::new(epoch).map(|epoch| Self::One(Position { epoch, seq })).map_err(de::Error::custom)
             }
-            Err(_) => Err(de::Error::custom(
-                "a position is {\"epoch\":\"…\",\"seq\":n} or the text \"epoch.seq\", with n a whole number ≥ 0",
-            )),
+            _ => Err(de::Error::custom(JSON_FORMS)),
         }
     }
 }
@@ -248,7 +250,14 @@ mod tests {
     fn json_forms() {
         let read = |json: &str| serde_json::from_str::<Positions>(json);
         assert_eq!(read(r#"{"epoch":"e","seq":3}"#).unwrap(), read(r#""e.3""#).unwrap());
-        for bad in ["3", r#"{"epoch":"e"}"#, r#"{"epoch":"e","seq":-1}"#, r#""nonsense""#] {
+        for bad in [
+            "3",
+            r#"["e",3]"#,
+            r#"{"epoch":"e"}"#,
+            r#"{"epoch":"e","seq":3.5}"#,
+            r#"{"epoch":"e","seq":-1}"#,
+            r#""nonsense""#,
+        ] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }

@@ -12,9 +12,8 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A queue that goes on with the allocation of a buffer.
-    pub fn reusing(mut bytes: Vec<u8>) -> Self {
-        bytes.clear();
+    /// A queue that goes on after bytes in wire form.
+    pub fn after(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }
 
@@ -70,7 +69,7 @@ impl Queue {
         }
     }
 
-    /// The buffer, to be used again.
+    /// The bytes, to be kept.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }

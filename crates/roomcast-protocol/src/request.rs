@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use crate::{
     Code, Limits, Positions,
-    json::{Data, push_compact},
-    name::{check_message_id, check_room, check_type, is_reserved},
+    json::{Data, because, push_compact},
+    name::{check_message_id, check_room, check_type, is_reserved, shown},
 };
 
 /// One message from a client.
@@ -122,6 +122,16 @@ struct Envelope<'a> {
     volatile: bool,
 }
 
+impl<'a> Envelope<'a> {
+    fn read(text: &'a str) -> Result<Self, String> {
+        // Serde would take a list of the fields' values as well.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(format!("{} is no object", shown(text)));
+        }
+        serde_json::from_str(text).map_err(|error| because(&error))
+    }
+}
+
 /// `Option<Cow<str>>` never borrows; this does.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -136,11 +146,11 @@ type Wrong = (Code, String);
 impl<'a> Request<'a> {
     /// Reads a message as a client sends it over a socket.
     pub fn parse(text: &'a str, limits: &Limits) -> Result<Self, Refusal> {
-        let envelope: Envelope<'a> = serde_json::from_str(text).map_err(|error| Refusal {
+        let envelope = Envelope::read(text).map_err(|cause| Refusal {
             id: None,
             room: None,
             code: Code::BadRequest,
-            message: format!("this is not a message: {error}; send one JSON object with a \"type\""),
+            message: format!("this is not a message: {cause}; send one JSON object with a \"type\""),
         })?;
         let Envelope { kind, id, room, data, volatile } = envelope;
         let (id, room) = (id.map(|text| text.0), room.map(|text| text.0));
@@ -177,9 +187,10 @@ fn read<'a>(
         "typing" => Ok(Verb::Typing(Typing { on: field(&data, "typing")?.unwrap_or(true), data })),
         "presence" => Ok(Verb::Presence { state: state(&data, limits)? }),
         "history" => History::read(&data, limits).map(Verb::History),
-        "auth" => match field(&data, "token")? {
-            Some(token) => Ok(Verb::Auth { token }),
-            None => Err(bad("`auth` needs data.token, a string".into())),
+        // A token that can't be read is not shown either.
+        "auth" => match field(&data, "token") {
+            Ok(Some(token)) => Ok(Verb::Auth { token }),
+            _ => Err(bad("`auth` needs data.token, a string".into())),
         },
         "ping" => Ok(Verb::Ping),
         _ => Ok(Verb::Publish(Publish { kind: publishable(kind)?, data, volatile })),
@@ -243,7 +254,7 @@ fn bad(message: String) -> Wrong {
 /// One typed field of `data`; `null` is none.
 fn field<'a, T: Deserialize<'a>>(data: &Data<'a>, key: &str) -> Result<Option<T>, Wrong> {
     let Some(raw) = data.get(key) else { return Ok(None) };
-    serde_json::from_str(raw.get()).map_err(|error| bad(format!("data.{key}: {error}")))
+    serde_json::from_str(raw.get()).map_err(|error| bad(format!("data.{key}: {}", because(&error))))
 }
 
 fn positions(data: &Data<'_>, key: &str, limits: &Limits) -> Result<Option<Positions>, Wrong> {
@@ -261,7 +272,7 @@ fn positions(data: &Data<'_>, key: &str, limits: &Limits) -> Result<Option<Posit
 fn state(data: &Data<'_>, limits: &Limits) -> Result<Option<Box<str>>, Wrong> {
     let Some(raw) = data.get("state").filter(|raw| raw.get() != "null") else { return Ok(None) };
     if !raw.get().starts_with('{') {
-        return Err(bad(format!("data.state is not an object but {}", crate::name::shown(raw.get()))));
+        return Err(bad(format!("data.state is not an object but {}", shown(raw.get()))));
     }
     let mut compact = Vec::with_capacity(raw.get().len());
     push_compact(&mut compact, raw.get());

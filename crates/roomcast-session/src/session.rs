@@ -29,9 +29,15 @@ use crate::{
 pub type Id<'t> = Option<Cow<'t, str>>;
 
 /// The driver's own handle of a room, kept with the seat and given back with each action.
-pub trait Target: Clone {
+pub trait Target {
     /// The room's name.
     fn name(&self) -> &RoomName;
+}
+
+impl<T: Target> Target for Arc<T> {
+    fn name(&self) -> &RoomName {
+        (**self).name()
+    }
 }
 
 /// What the driver must do, and then answer.
@@ -158,7 +164,7 @@ pub struct Session<R> {
     seats: SmallVec<[Seat<R>; 1]>,
 }
 
-impl<R: Target> Session<R> {
+impl<R: Target + Clone> Session<R> {
     /// A connection that has just been let in. Says `welcome`.
     pub fn open(now: Now, identity: Arc<Identity>, limits: Arc<Limits>, queue: &mut Queue) -> Self {
         let Identity { session, user, expires_at, .. } = &*identity;

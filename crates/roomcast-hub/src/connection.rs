@@ -1,0 +1,321 @@
+//! One client's connection: its socket, its session and its outbox, and the few ways in which they meet.
+//!
+//! The transport that owns the reading side feeds it in [`Turn`](crate::Turn)s. Writing needs no task: whoever
+//! has something for the client writes it, and only a full socket gets a flusher, for as long as it is full.
+
+use std::{
+    fmt, io,
+    net::Shutdown,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use roomcast_protocol::{Close, Queue, Wire};
+use roomcast_session::{Identity, Now, Session, Tick};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use crate::{
+    drain::Run,
+    feed::Cursor,
+    hub::Shared,
+    outbox::{Flow, Outbox, Outlet},
+    room::Room,
+};
+
+/// How long a closed connection may take to hang up, in milliseconds.
+pub(crate) const LINGER_MS: u64 = 5_000;
+
+/// Tells connections of one process apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub(crate) u64);
+
+/// How a connection, or its reading of a room, came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// The client said so: presence tells it at once.
+    Clean,
+    /// Without a word: presence gives the session its grace.
+    Lost,
+}
+
+/// A socket that can be written from anywhere.
+#[derive(Debug)]
+pub(crate) struct Socket(TcpStream);
+
+impl Socket {
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    /// Ends one or both directions; whoever waits for the socket wakes up. It may be gone already.
+    fn shut(&self, how: Shutdown) {
+        let _ = SockRef::from(&self.0).shutdown(how);
+    }
+}
+
+/// One client's connection.
+pub struct Connection {
+    id: ConnectionId,
+    attempt: u32,
+    wire: Wire,
+    socket: Socket,
+    shared: Arc<Shared>,
+    pub(crate) session: Mutex<Session<Arc<Room>>>,
+    outbox: Mutex<Outbox>,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Connection").field(&self.id).finish()
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        (id, attempt): (ConnectionId, u32),
+        (socket, wire): (TcpStream, Wire),
+        shared: Arc<Shared>,
+        (session, queue): (Session<Arc<Room>>, Queue),
+    ) -> Self {
+        shared.counters.connections.add(1);
+        shared.counters.connections_total.add(1);
+        Self {
+            id,
+            attempt,
+            wire,
+            socket: Socket(socket),
+            shared,
+            session: Mutex::new(session),
+            outbox: Mutex::new(Outbox::new(queue)),
+        }
+    }
+
+    // What is known.
+
+    /// Which one.
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    pub(crate) fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Who is at the other end.
+    pub fn identity(&self) -> Arc<Identity> {
+        self.session.lock().identity().clone()
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn outlet(&self) -> Outlet<'_> {
+        Outlet { id: self.id, socket: &self.socket, wire: self.wire, counters: &self.shared.counters }
+    }
+
+    // Reading.
+
+    /// Waits until the socket can be read.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.0.poll_read_ready(cx)
+    }
+
+    /// Reads what is there, or says `WouldBlock`; 0 is the end.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.0.try_read(buffer)
+    }
+
+    /// Waits until the client has taken enough of its answers to be read again.
+    pub fn poll_uncongested(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut outbox = self.outbox.lock();
+        if outbox.flow == Flow::Blocked
+            && outbox.queue.bytes().len() > self.shared.limits.control_queue_bytes_max
+        {
+            outbox.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    // Rooms.
+
+    pub(crate) fn open(&self, room: &Arc<Room>) -> usize {
+        self.outbox.lock().open(room)
+    }
+
+    pub(crate) fn hold(&self, room: &Arc<Room>) -> Option<(usize, Cursor)> {
+        self.outbox.lock().hold(room)
+    }
+
+    pub(crate) fn set_lane(&self, slot: usize, lane: u32) {
+        self.outbox.lock().set_lane(slot, lane);
+    }
+
+    pub(crate) fn place(&self, slot: usize, cursor: Cursor, live_from: u64, roster: bool) {
+        self.outbox.lock().place(slot, cursor, live_from, roster);
+    }
+
+    pub(crate) fn leave(&self, now: Now, who: &Identity, room: &Arc<Room>, departure: Departure) {
+        let lane = self.outbox.lock().shut(room);
+        if let Some(lane) = lane {
+            room.leave(now, (self.id, who), lane, departure);
+        }
+    }
+
+    // Writing.
+
+    /// Takes a room's run, if the connection still reads the room in that slot.
+    pub(crate) fn deliver(self: &Arc<Self>, slot: usize, run: &mut Run<'_>) {
+        let mut outbox = self.outbox.lock();
+        let was = outbox.flow;
+        let behind = outbox.deliver(slot, run, self.outlet());
+        if behind && was == Flow::Open {
+            self.spawn_flusher();
+        }
+    }
+
+    /// Writes answers, and releases the readings whose acks are among them.
+    pub(crate) fn answer(self: &Arc<Self>, answers: &Queue) {
+        let mut outbox = self.outbox.lock();
+        outbox.queue.extend(answers.bytes());
+        outbox.release();
+        self.flush(&mut outbox);
+    }
+
+    fn flush(self: &Arc<Self>, outbox: &mut Outbox) {
+        if outbox.flow == Flow::Open && !outbox.flush(self.outlet()) {
+            self.spawn_flusher();
+        }
+    }
+
+    fn spawn_flusher(self: &Arc<Self>) {
+        self.shared.runtime.spawn(self.clone().flush_when_writable());
+    }
+
+    /// Serves a connection whose socket was full, for as long as it is.
+    async fn flush_when_writable(self: Arc<Self>) {
+        let stall = self.shared.limits.write_stall_timeout;
+        loop {
+            let Ok(writable) = tokio::time::timeout(stall, self.socket.0.writable()).await else {
+                return self.give_up().await;
+            };
+            let done = writable.is_err() || self.outbox.lock().flush(self.outlet());
+            if done {
+                return self.after_flush();
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// No byte moved for too long: says so, in case the client looks again, and hangs up.
+    async fn give_up(self: Arc<Self>) {
+        self.shared.counters.too_slow_total.add(1);
+        tracing::debug!(connection = self.id.0, "closing: the client took no byte in time");
+        let mut queue = Queue::default();
+        self.session.lock().close(
+            Close::TooSlow,
+            "no byte was taken for too long; reconnect and resume",
+            &mut queue,
+        );
+        self.outbox.lock().queue.extend(queue.bytes());
+        self.depart(Departure::Lost);
+        let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), self.write_out()).await;
+        self.socket.shut(Shutdown::Both);
+    }
+
+    /// Writes what the queue still holds, after the rooms are left.
+    async fn write_out(&self) {
+        while self.socket.0.writable().await.is_ok() {
+            let mut outbox = self.outbox.lock();
+            let Ok(written) = self.socket.try_write(outbox.queue.bytes()) else { continue };
+            outbox.queue.advance(written);
+            if outbox.queue.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Hangs up if everything that a closed connection was owed is written.
+    fn after_flush(&self) {
+        let closed = self.session.lock().is_closed();
+        if closed {
+            self.socket.shut(Shutdown::Write);
+        }
+    }
+
+    // Ends.
+
+    /// Tells the client something of its own.
+    pub(crate) fn say(self: &Arc<Self>, write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue)) {
+        let mut queue = Queue::default();
+        write(&mut self.session.lock(), &mut queue);
+        self.answer(&queue);
+    }
+
+    /// Ends a connection that is not let in: the close is all it is told.
+    pub(crate) fn refuse(self: &Arc<Self>, close: Close, text: &str) {
+        self.outbox.lock().queue = Queue::default();
+        self.close(close, text, Departure::Lost);
+    }
+
+    /// Ends the connection with a close; the client hangs up, or is hung up on after a while.
+    pub fn close(self: &Arc<Self>, close: Close, text: &str, departure: Departure) {
+        self.say(|session, queue| session.close(close, text, queue));
+        self.depart(departure);
+        if self.outbox.lock().queue.is_empty() {
+            self.socket.shut(Shutdown::Write);
+        }
+        self.shared.schedule_connection(self.shared.now().ms + LINGER_MS, self);
+    }
+
+    /// Leaves all rooms. What is in the queue is still written.
+    pub(crate) fn depart(&self, departure: Departure) {
+        let readings = self.outbox.lock().shut_all();
+        if readings.is_empty() {
+            return;
+        }
+        let (now, who) = (self.shared.now(), self.identity());
+        for (room, lane) in readings {
+            room.leave(now, (self.id, &who), lane, departure);
+            room.drain();
+        }
+    }
+
+    /// The transport is done with the connection: nothing is written any more.
+    pub fn end(&self, departure: Departure) {
+        self.depart(departure);
+        self.outbox.lock().flow = Flow::Ended;
+        self.socket.shut(Shutdown::Both);
+    }
+
+    /// Looks at the clock. Answers when to look again.
+    pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
+        let mut queue = Queue::default();
+        let tick = {
+            let mut session = self.session.lock();
+            if session.is_closed() {
+                self.socket.shut(Shutdown::Both);
+                return None;
+            }
+            session.tick(now, &mut queue)
+        };
+        self.answer(&queue);
+        match tick {
+            Tick::Again(ms) => Some(ms),
+            Tick::End(close, text) => {
+                self.close(close, text, Departure::Lost);
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.counters.connections.sub(1);
+    }
+}

@@ -1,0 +1,140 @@
+//! The seam between rooms and what orders and keeps their messages.
+//!
+//! An engine is the only authority on a room's order. It is handed a [`Feed`] for each room that somebody
+//! reads, and delivers through it: every message, in the order of the log, after the durability the room asks
+//! for, on the publisher's own node too. [`conformance`] holds every engine to this.
+
+pub mod conformance;
+mod memory;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+pub use memory::Memory;
+use roomcast_protocol::{Draft, Epoch, Frame, Position, Reset, RoomName, server::Delivered};
+use roomcast_session::Now;
+
+use crate::{Feed, Key, RoomRule};
+
+/// What an engine answers: at once, or later and in the order of the calls.
+pub enum Ticket<T> {
+    /// At once.
+    Now(T),
+    /// Later; at the latest after the engine's own deadline.
+    Later(Pin<Box<dyn Future<Output = T> + Send>>),
+}
+
+impl<T> Ticket<T> {
+    /// Waits for the answer.
+    pub async fn wait(self) -> T {
+        match self {
+            Self::Now(answer) => answer,
+            Self::Later(answer) => answer.await,
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(answer) => f.debug_tuple("Now").field(answer).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+/// Why a message was not appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// The id was used for another message within the window.
+    Conflict,
+    /// The log can't take it now, and nothing was kept. What is wrong, for the sender.
+    Unavailable(String),
+}
+
+/// The bounds of a room's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// This life of the log.
+    pub epoch: Epoch,
+    /// Everything up to here is gone; a position at or above it can be resumed.
+    pub floor: u64,
+    /// The last message.
+    pub head: u64,
+}
+
+impl Bounds {
+    /// Whether a reader at `position` can go on without a hole.
+    pub fn check(&self, position: &Position) -> Result<(), Reset> {
+        match position {
+            _ if position.epoch != self.epoch => Err(Reset::Epoch),
+            _ if position.seq > self.head => Err(Reset::Future),
+            _ if position.seq < self.floor => Err(Reset::TooOld),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A stretch of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// The oldest messages above a seq.
+    After(u64),
+    /// The newest messages below a seq; `u64::MAX` for the newest of all.
+    Before(u64),
+}
+
+/// How much is read at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Messages, at most.
+    pub messages_max: usize,
+    /// Bytes of JSON, at most; one message is always read.
+    pub bytes_max: usize,
+}
+
+/// Messages of the log, in ascending order.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The messages.
+    pub frames: Vec<Arc<Frame>>,
+    /// Whether nothing more is kept in the direction asked for.
+    pub complete: bool,
+}
+
+/// An ordered, kept log of messages for each room.
+pub trait Engine: Send + Sync + 'static {
+    /// Takes interest in a room: from the returned log's head on, everything appended is delivered to `feed`.
+    ///
+    /// `make_feed` is called once with that head. A room is watched once at a time by one hub.
+    fn watch(
+        &self,
+        now: Now,
+        room: &RoomName,
+        rule: &Arc<RoomRule>,
+        make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
+    ) -> Arc<dyn Log>;
+
+    /// Gives the interest up. A log that holds nothing is forgotten with it.
+    fn unwatch(&self, now: Now, room: &RoomName);
+
+    /// Called about once a second: what age takes from the logs goes now, bounded per call.
+    fn tick(&self, now: Now);
+
+    /// Bytes of messages, keys and rooms in memory.
+    fn memory_bytes(&self) -> usize;
+}
+
+/// The log of one watched room.
+pub trait Log: Send + Sync + 'static {
+    /// Appends a message and delivers it. *The order of calls is the order of the log.*
+    ///
+    /// With a key, the append and the key's remembering are one step: a repeat gets the first position and
+    /// nothing is delivered again. An error means that nothing was kept.
+    fn append(&self, now: Now, draft: Draft, key: Option<Key>) -> Ticket<Result<Delivered, AppendError>>;
+
+    /// What the log holds.
+    fn bounds(&self) -> Bounds;
+
+    /// Reads a stretch. `TooOld` if what comes right after [`Range::After`] is gone.
+    fn read(&self, range: Range, page: Page) -> Result<Batch, Reset>;
+}

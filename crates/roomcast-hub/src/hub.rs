@@ -1,0 +1,463 @@
+//! The process: rooms by name, sessions, one tick for all that is timed, and an orderly end.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use roomcast_protocol::{
+    Close, Code, InvalidName, Join, Limits, Queue, RoomName, SessionId, Timestamp, Wire, server,
+};
+use roomcast_session::{Identity, Now, Session};
+use tokio::{net::TcpStream, runtime::Handle};
+
+use crate::{
+    Connection, ConnectionId, Counters, Departure, Feed, Room, RoomRule, Turn,
+    clock::Clock,
+    engine::{Engine, Memory},
+    room::{Gone, IDLE_MS, Next, RoomSummary},
+    rooms::Rooms,
+    rule::Rules,
+    sessions::{Claim, Sessions},
+    wheel::{SLOT_MS, Wheel},
+};
+
+/// Connections closed in one wave of an orderly end.
+const WAVES: u32 = 10;
+
+/// Verifies the token that a client sends in place.
+pub trait Authorizer: Send + Sync + 'static {
+    /// Who the token says it is, for a session that is live; or the code and what to do.
+    fn authenticate(
+        &self,
+        token: &str,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<Identity, (Code, String)>;
+}
+
+/// Refuses every token: for hubs whose clients never change theirs.
+#[derive(Debug)]
+struct NoTokens;
+
+impl Authorizer for NoTokens {
+    fn authenticate(&self, _: &str, _: &SessionId, _: Timestamp) -> Result<Identity, (Code, String)> {
+        Err((Code::Unauthorized, "this server verifies no tokens".into()))
+    }
+}
+
+/// What rooms and connections share with the hub.
+pub(crate) struct Shared {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) counters: Counters,
+    pub(crate) runtime: Handle,
+    clock: Clock,
+    wheel: Mutex<Wheel<Due>>,
+}
+
+/// What the wheel holds.
+enum Due {
+    Connection(Weak<Connection>),
+    Room(Weak<Room>),
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).expect("the system has randomness");
+        u64::from_le_bytes(bytes)
+    }
+
+    pub(crate) fn schedule_room(&self, due_ms: u64, room: &Arc<Room>) {
+        self.wheel.lock().put(due_ms, Due::Room(Arc::downgrade(room)));
+    }
+
+    pub(crate) fn schedule_connection(&self, due_ms: u64, connection: &Arc<Connection>) {
+        self.wheel.lock().put(due_ms, Due::Connection(Arc::downgrade(connection)));
+    }
+}
+
+/// A connection that asks to be let in: its identity is decided, its handshake done.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The socket, the handshake's bytes behind it.
+    pub socket: TcpStream,
+    /// The form in which it takes frames.
+    pub wire: Wire,
+    /// Who it is.
+    pub identity: Identity,
+    /// Which try of the client this is; a lower one never displaces a higher.
+    pub attempt: u32,
+    /// The room of its path, and how to join it.
+    pub bound: Option<(RoomName, Join)>,
+}
+
+/// Why a connection was not let in; the close to send on the socket.
+#[derive(Debug)]
+pub struct NotAdmitted {
+    /// The socket.
+    pub socket: TcpStream,
+    /// The close.
+    pub close: Close,
+    /// What happened and what to do.
+    pub message: &'static str,
+}
+
+/// Makes a [`Hub`].
+pub struct Builder {
+    limits: Limits,
+    rules: Vec<RoomRule>,
+    engine: Option<Box<dyn Engine>>,
+    authorizer: Arc<dyn Authorizer>,
+    memory_bytes_max: usize,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("limits", &self.limits)
+            .field("rules", &self.rules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            rules: Vec::new(),
+            engine: None,
+            authorizer: Arc::new(NoTokens),
+            memory_bytes_max: 512 * 1024 * 1024,
+        }
+    }
+}
+
+impl Builder {
+    /// Limits other than the protocol's defaults.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How rooms behave; the first rule whose pattern matches decides.
+    #[must_use]
+    pub fn rules(mut self, rules: Vec<RoomRule>) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// An engine other than memory.
+    #[must_use]
+    pub fn engine(mut self, engine: impl Engine) -> Self {
+        self.engine = Some(Box::new(engine));
+        self
+    }
+
+    /// Bytes that the memory engine may hold.
+    #[must_use]
+    pub fn memory_bytes_max(mut self, bytes: usize) -> Self {
+        self.memory_bytes_max = bytes;
+        self
+    }
+
+    /// Who verifies tokens that clients send in place.
+    #[must_use]
+    pub fn authorizer(mut self, authorizer: Arc<dyn Authorizer>) -> Self {
+        self.authorizer = authorizer;
+        self
+    }
+
+    /// Starts the hub on the tokio runtime that this is called on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn build(self) -> Hub {
+        let clock = Clock::start();
+        let wheel = Mutex::new(Wheel::new(clock.now().ms));
+        let shared = Arc::new(Shared {
+            limits: Arc::new(self.limits),
+            counters: Counters::default(),
+            runtime: Handle::current(),
+            clock,
+            wheel,
+        });
+        let inner = Arc::new(Inner {
+            shared,
+            rules: Rules::new(self.rules),
+            engine: self.engine.unwrap_or_else(|| Box::new(Memory::new(self.memory_bytes_max))),
+            authorizer: self.authorizer,
+            rooms: Rooms::default(),
+            sessions: Sessions::default(),
+            connections: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+        });
+        tokio::spawn(tick_along(Arc::downgrade(&inner)));
+        Hub(inner)
+    }
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    rules: Rules,
+    engine: Box<dyn Engine>,
+    authorizer: Arc<dyn Authorizer>,
+    rooms: Rooms,
+    sessions: Sessions,
+    connections: AtomicU64,
+    draining: AtomicBool,
+}
+
+/// All rooms of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hub")
+    }
+}
+
+impl Hub {
+    /// Begins to make a hub.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    // What is known.
+
+    /// The limits.
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.0.shared.limits
+    }
+
+    /// What is counted.
+    pub fn counters(&self) -> &Counters {
+        &self.0.shared.counters
+    }
+
+    /// Bytes that the engine holds in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.engine.memory_bytes()
+    }
+
+    /// The time.
+    pub fn now(&self) -> Now {
+        self.0.shared.now()
+    }
+
+    /// Whether the hub is coming to its end.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn authorizer(&self) -> &dyn Authorizer {
+        &*self.0.authorizer
+    }
+
+    // Rooms.
+
+    /// The room of this name. A room begins to exist when it is used.
+    pub fn room(&self, name: &str) -> Result<Arc<Room>, InvalidName> {
+        let name = RoomName::new(name)?;
+        Ok(self
+            .with_room(&name, |room| {
+                room.touch();
+                Ok(())
+            })
+            .0)
+    }
+
+    /// The room of this name, if it is in use.
+    pub fn find_room(&self, name: &str) -> Option<Arc<Room>> {
+        self.0.rooms.get(name)
+    }
+
+    /// What the rooms in use are, by name.
+    pub fn rooms(&self, after: &str, limit: usize) -> Vec<RoomSummary> {
+        self.0.rooms.page(after, limit).iter().map(|room| room.summary()).collect()
+    }
+
+    /// Does something with a room that may be on its way out.
+    pub(crate) fn with_room<T>(
+        &self,
+        name: &RoomName,
+        act: impl Fn(&Arc<Room>) -> Result<T, Gone>,
+    ) -> (Arc<Room>, T) {
+        loop {
+            let room = self.0.rooms.get_or_make(name, || self.make_room(name));
+            if let Ok(done) = act(&room) {
+                return (room, done);
+            }
+        }
+    }
+
+    fn make_room(&self, name: &RoomName) -> Arc<Room> {
+        let Inner { shared, rules, engine, .. } = &*self.0;
+        let (now, rule) = (shared.now(), rules.of(name));
+        let mut feed = None;
+        let log = engine.watch(now, name, rule, &mut |head| feed.insert(Arc::new(Feed::new(head))).clone());
+        let feed = feed.expect("an engine makes the feed when it is asked to watch");
+        let room = Arc::new(Room::new(name.clone(), rule.clone(), shared.clone(), (log, feed)));
+        shared.counters.rooms.add(1);
+        shared.schedule_room(now.ms + IDLE_MS + SLOT_MS, &room);
+        room
+    }
+
+    /// Forgets a room that nobody has read for so long.
+    fn forget_room(&self, now: Now, room: &Arc<Room>) -> bool {
+        let Inner { shared, engine, rooms, .. } = &*self.0;
+        let gone = rooms.remove_if(room, || room.close(now, IDLE_MS), || engine.unwatch(now, room.name()));
+        if gone {
+            shared.counters.rooms.sub(1);
+        }
+        gone
+    }
+
+    // Connections.
+
+    /// Lets a connection in: takes its session over if another connection has it, and says `welcome`.
+    pub fn admit(&self, entrance: Entrance) -> Result<Arc<Connection>, NotAdmitted> {
+        let Entrance { socket, wire, identity, attempt, bound } = entrance;
+        let shared = &self.0.shared;
+        if self.is_draining() {
+            let message = "the server is being restarted; come back";
+            return Err(NotAdmitted { socket, close: Close::Restart, message });
+        }
+        let identity = Arc::new(identity);
+        let mut queue = Queue::default();
+        let session = Session::open(shared.now(), identity.clone(), shared.limits.clone(), &mut queue);
+        let id = ConnectionId(self.0.connections.fetch_add(1, Ordering::Relaxed));
+        let connection =
+            Arc::new(Connection::new((id, attempt), (socket, wire), shared.clone(), (session, queue)));
+        match self.0.sessions.claim(&identity, &connection) {
+            Claim::Fresh => {}
+            Claim::Displaces(older) => {
+                shared.counters.taken_over_total.add(1);
+                older.close(Close::TakenOver, "this session connected anew", Departure::Lost);
+            }
+            Claim::Late => {
+                connection.refuse(Close::TakenOver, "a later try of this session is connected");
+                return Ok(connection);
+            }
+        }
+        shared.schedule_connection(shared.now().ms, &connection);
+        let mut turn = self.turn(&connection);
+        if let Some((room, join)) = bound {
+            turn.bind(room, join);
+        }
+        turn.finish();
+        Ok(connection)
+    }
+
+    /// Begins a turn of a connection's reading.
+    pub fn turn<'c>(&'c self, connection: &'c Arc<Connection>) -> Turn<'c> {
+        Turn::begin(self, connection)
+    }
+
+    /// A connection's transport has come to its end.
+    pub fn dismiss(&self, connection: &Arc<Connection>, departure: Departure) {
+        connection.end(departure);
+        self.0.sessions.release(&connection.identity(), connection);
+    }
+
+    /// Ends a user's connections. Answers how many.
+    pub fn disconnect_user(&self, user: &str) -> usize {
+        let connections = self.0.sessions.of_user(user);
+        for connection in &connections {
+            let now = self.now();
+            connection.say(|_, queue| {
+                queue.push(|out| {
+                    server::kicked(server::Head::at(now.wall), "disconnected by the application", out)
+                });
+            });
+            connection.close(Close::Kicked, "disconnected by the application", Departure::Clean);
+        }
+        connections.len()
+    }
+
+    /// Comes to an orderly end within `time`: every client is told when to come back, then closed in waves.
+    pub async fn drain(&self, time: Duration) {
+        self.0.draining.store(true, Ordering::Release);
+        let now = self.now();
+        let connections = self.0.sessions.all();
+        for connection in &connections {
+            let spread = time.mul_f64(self.0.shared.random() as f64 / u64::MAX as f64);
+            let reconnect_in = Duration::from_millis(spread.as_millis() as u64);
+            connection.say(|session, queue| session.drain(now, reconnect_in, queue));
+        }
+        let pause = time / 2 / WAVES;
+        let mut waves = connections.chunks(connections.len().div_ceil(WAVES as usize).max(1)).peekable();
+        while let Some(wave) = waves.next() {
+            for connection in wave {
+                connection.close(Close::Restart, "the server is being restarted; come back", Departure::Lost);
+            }
+            if waves.peek().is_some() {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        while self.counters().connections.get() > 0 && self.now().ms < now.ms + time.as_millis() as u64 {
+            tokio::time::sleep(Duration::from_millis(SLOT_MS / 5)).await;
+        }
+    }
+
+    fn tick(&self) {
+        let shared = &self.0.shared;
+        let now = shared.now();
+        let due = shared.wheel.lock().take(now.ms);
+        for due in due {
+            match due {
+                Due::Connection(connection) => {
+                    if let Some(connection) = connection.upgrade()
+                        && let Some(again_ms) = connection.tick(now)
+                    {
+                        shared.schedule_connection(again_ms, &connection);
+                    }
+                }
+                Due::Room(room) => {
+                    if let Some(room) = room.upgrade() {
+                        self.tick_room(now, &room);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tick_room(&self, now: Now, room: &Arc<Room>) {
+        match room.tick(now) {
+            Next::Again(due_ms) => self.0.shared.schedule_room(due_ms, room),
+            Next::Nothing => {}
+            Next::Forget => {
+                self.forget_room(now, room);
+            }
+        }
+    }
+}
+
+/// Ticks until the hub is dropped.
+async fn tick_along(hub: Weak<Inner>) {
+    let mut interval = tokio::time::interval(Duration::from_millis(SLOT_MS));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = 0_u64;
+    loop {
+        interval.tick().await;
+        let Some(inner) = hub.upgrade() else { return };
+        let hub = Hub(inner);
+        hub.tick();
+        ticks += 1;
+        if ticks.is_multiple_of(1000 / SLOT_MS) {
+            hub.0.engine.tick(hub.now());
+        }
+    }
+}

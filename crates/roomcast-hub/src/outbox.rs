@@ -1,0 +1,352 @@
+//! What one connection is owed: its queue of control messages, and a cursor into each room it reads. Everything
+//! that is due leaves in one write; what a socket doesn't take stays a cursor, not a buffer.
+
+use std::{cell::RefCell, io, sync::Arc, task::Waker};
+
+use roomcast_protocol::{Queue, Reset, Wire};
+use smallvec::SmallVec;
+
+use crate::{
+    connection::{ConnectionId, Socket},
+    counters::Counters,
+    drain::Run,
+    engine::{Page, Range},
+    feed::{Audience, Cursor, Entry},
+    room::Room,
+};
+
+/// Bytes taken from one room before the next has its turn.
+const TURN_BYTES: usize = 16 * 1024;
+/// Bytes written in one go before others have their turn.
+const FLUSH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Whether a connection can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// Writes go straight to the socket.
+    Open,
+    /// The socket is full; a flusher waits for it and goes on.
+    Blocked,
+    /// Nothing is written any more.
+    Ended,
+}
+
+/// A reader's place in one room.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// `None` for a slot that is free.
+    room: Option<Arc<Room>>,
+    cursor: Cursor,
+    /// The lane of the room in which the member stands.
+    lane: u32,
+    /// Ephemeral entries before this index are not for this reader: it was not at the tip then.
+    live_from: u64,
+    /// The join is not acked yet; nothing may come before the ack.
+    held: bool,
+    /// Whether presence messages are for this reader.
+    roster: bool,
+    /// The socket was full: what is ephemeral has been missed.
+    lagged: bool,
+}
+
+/// A point in a write up to which a cursor has moved.
+struct Mark {
+    end: usize,
+    slot: usize,
+    cursor: Cursor,
+    /// Set when from here on the reader is at the tip again.
+    live_from: Option<u64>,
+}
+
+/// Buffers of one thread for putting writes together.
+#[derive(Default)]
+struct Scratch {
+    bytes: Vec<u8>,
+    marks: Vec<Mark>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// How the connection takes its bytes, as far as the outbox must know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outlet<'a> {
+    pub(crate) id: ConnectionId,
+    pub(crate) socket: &'a Socket,
+    pub(crate) wire: Wire,
+    pub(crate) counters: &'a Counters,
+}
+
+/// What one connection is owed.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub(crate) queue: Queue,
+    pub(crate) flow: Flow,
+    /// Whoever waits for the queue to get shorter.
+    pub(crate) reader: Option<Waker>,
+    readings: SmallVec<[Reading; 1]>,
+}
+
+impl Outbox {
+    pub(crate) fn new(queue: Queue) -> Self {
+        Self { queue, flow: Flow::Open, reader: None, readings: SmallVec::new() }
+    }
+
+    // Rooms.
+
+    /// Opens a reading that is held until its ack is written. Answers its slot.
+    pub(crate) fn open(&mut self, room: &Arc<Room>) -> usize {
+        let reading = Reading {
+            room: Some(room.clone()),
+            cursor: Cursor::after(0),
+            lane: 0,
+            live_from: 0,
+            held: true,
+            roster: false,
+            lagged: false,
+        };
+        match self.readings.iter().position(|reading| reading.room.is_none()) {
+            Some(slot) => {
+                self.readings[slot] = reading;
+                slot
+            }
+            None => {
+                self.readings.push(reading);
+                self.readings.len() - 1
+            }
+        }
+    }
+
+    /// Holds the reading of a room again, if there is one. Answers its slot and where it stands.
+    pub(crate) fn hold(&mut self, room: &Arc<Room>) -> Option<(usize, Cursor)> {
+        let slot = self.readings.iter().position(|reading| reading.reads(room))?;
+        self.readings[slot].held = true;
+        Some((slot, self.readings[slot].cursor))
+    }
+
+    /// Places a reading: where it begins, and from where on it is at the tip.
+    pub(crate) fn place(&mut self, slot: usize, cursor: Cursor, live_from: u64, roster: bool) {
+        let reading = &mut self.readings[slot];
+        (reading.cursor, reading.live_from, reading.roster) = (cursor, live_from, roster);
+    }
+
+    /// Remembers in which lane of its room the member stands.
+    pub(crate) fn set_lane(&mut self, slot: usize, lane: u32) {
+        self.readings[slot].lane = lane;
+    }
+
+    /// Gives the reading of a room up. Answers the lane the member stands in.
+    pub(crate) fn shut(&mut self, room: &Arc<Room>) -> Option<u32> {
+        let reading = self.readings.iter_mut().find(|reading| reading.reads(room))?;
+        reading.room = None;
+        Some(reading.lane)
+    }
+
+    /// Gives all readings up.
+    pub(crate) fn shut_all(&mut self) -> Vec<(Arc<Room>, u32)> {
+        let readings = std::mem::take(&mut self.readings);
+        readings.into_iter().filter_map(|reading| Some((reading.room?, reading.lane))).collect()
+    }
+
+    /// The acks are in the queue: what was held may flow.
+    pub(crate) fn release(&mut self) {
+        self.readings.iter_mut().for_each(|reading| reading.held = false);
+    }
+
+    // Writing.
+
+    /// Serves one room's run to this reader: with the shared bytes if it stands where the run begins.
+    /// Answers whether it is behind now.
+    pub(crate) fn deliver(&mut self, slot: usize, run: &mut Run<'_>, outlet: Outlet<'_>) -> bool {
+        let Some(reading) = self.readings.get_mut(slot).filter(|reading| reading.reads(run.room())) else {
+            return false;
+        };
+        if self.flow != Flow::Open || reading.held {
+            return self.flow == Flow::Blocked;
+        }
+        if reading.cursor.index >= run.end().index {
+            return false;
+        }
+        let shares = reading.cursor.index == run.base() && reading.live_from <= run.base();
+        if !shares || !self.queue.is_empty() || run.is_not_for(outlet.id) {
+            return !self.flush(outlet);
+        }
+        let bytes = run.bytes(outlet.wire, reading.roster);
+        match outlet.socket.try_write(bytes) {
+            Ok(n) if n == bytes.len() => {
+                reading.cursor.advance(run.end());
+                run.count_delivery();
+                false
+            }
+            Ok(n) => {
+                let (cursor, frame_end) = run.place_of(n, outlet.wire, reading.roster);
+                reading.cursor.advance(cursor);
+                self.queue.extend(&run.bytes(outlet.wire, reading.roster)[n..frame_end]);
+                self.block(outlet);
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.block(outlet);
+                true
+            }
+            Err(_) => {
+                self.flow = Flow::Ended;
+                false
+            }
+        }
+    }
+
+    /// Writes what is due until nothing is, or the socket is full. Answers whether nothing is due.
+    pub(crate) fn flush(&mut self, outlet: Outlet<'_>) -> bool {
+        if self.flow == Flow::Ended {
+            return true;
+        }
+        SCRATCH.with_borrow_mut(|scratch| {
+            let mut written = 0;
+            while written < FLUSH_BYTES_MAX {
+                self.gather(outlet, scratch);
+                if scratch.bytes.is_empty() {
+                    self.settle(scratch, 0, outlet);
+                    self.caught_up();
+                    return true;
+                }
+                match outlet.socket.try_write(&scratch.bytes) {
+                    Ok(n) => {
+                        self.settle(scratch, n, outlet);
+                        written += n;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        self.flow = Flow::Ended;
+                        return true;
+                    }
+                }
+            }
+            self.block(outlet);
+            false
+        })
+    }
+
+    /// Nothing is due: every reader of this connection is at its tip.
+    fn caught_up(&mut self) {
+        self.flow = Flow::Open;
+        self.readings.iter_mut().for_each(|reading| reading.lagged = false);
+    }
+
+    /// The socket is full: from here on every reader of this connection lags.
+    fn block(&mut self, outlet: Outlet<'_>) {
+        self.flow = Flow::Blocked;
+        outlet.counters.blocked_total.add(1);
+        self.readings.iter_mut().for_each(|reading| reading.lagged = true);
+    }
+
+    /// Puts together what is due: the queue, then of each room what follows its cursor.
+    fn gather(&self, outlet: Outlet<'_>, scratch: &mut Scratch) {
+        scratch.bytes.clear();
+        scratch.marks.clear();
+        scratch.bytes.extend_from_slice(self.queue.bytes());
+        for (slot, reading) in self.readings.iter().enumerate() {
+            if let Some(room) = &reading.room
+                && !reading.held
+                && reading.cursor.index != room.feed().tip()
+            {
+                reading.gather(slot, room, outlet, scratch);
+            }
+        }
+    }
+
+    /// Moves queue and cursors by what the socket took; the rest of a frame in two goes to the queue.
+    fn settle(&mut self, scratch: &Scratch, written: usize, outlet: Outlet<'_>) {
+        let queued = self.queue.bytes().len();
+        self.queue.advance(written.min(queued));
+        let (mut start, mut frames) = (queued, 0);
+        for mark in &scratch.marks {
+            if start >= written && mark.end > written {
+                break;
+            }
+            let reading = &mut self.readings[mark.slot];
+            reading.cursor = mark.cursor;
+            if let Some(live_from) = mark.live_from {
+                (reading.lagged, reading.live_from) = (false, live_from);
+            }
+            if mark.end > written {
+                self.queue.extend(&scratch.bytes[written..mark.end]);
+            }
+            frames += u64::from(mark.end > start);
+            start = mark.end;
+        }
+        outlet.counters.deliveries_total.add(frames);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Reading {
+    fn reads(&self, room: &Arc<Room>) -> bool {
+        self.room.as_ref().is_some_and(|reads| Arc::ptr_eq(reads, room))
+    }
+
+    /// Appends what of its room is due to this reader, at most about one turn's worth.
+    fn gather(&self, slot: usize, room: &Room, outlet: Outlet<'_>, scratch: &mut Scratch) {
+        let (mut cursor, mut live_from) = (self.cursor, self.live_from);
+        if self.lagged {
+            let mut queue = Queue::after(std::mem::take(&mut scratch.bytes));
+            live_from = room.catch_up(self.roster, cursor, &mut queue);
+            scratch.bytes = queue.into_bytes();
+            scratch.mark(slot, cursor, Some(live_from));
+        }
+        let Some(entries) = room.feed().since(&mut cursor, TURN_BYTES) else {
+            return self.recall(slot, room, (cursor, live_from), outlet, scratch);
+        };
+        for entry in entries {
+            if self.wants(&entry, outlet.id) && (entry.is_logged() || cursor.index >= live_from) {
+                scratch.bytes.extend_from_slice(entry.frame.on(outlet.wire));
+            }
+            cursor = Cursor { index: cursor.index + 1, seq: cursor.seq.max(entry.frame.seq()) };
+            scratch.mark(slot, cursor, None);
+        }
+    }
+
+    /// Appends what the feed no longer has from the log, or tells the reader to reload.
+    fn recall(
+        &self,
+        slot: usize,
+        room: &Room,
+        (mut cursor, live_from): (Cursor, u64),
+        outlet: Outlet<'_>,
+        scratch: &mut Scratch,
+    ) {
+        let page = Page { messages_max: usize::MAX, bytes_max: TURN_BYTES };
+        let batch = room.log().read(Range::After(cursor.seq), page);
+        let frames = match batch {
+            Ok(batch) if !batch.frames.is_empty() => batch.frames,
+            _ => {
+                let mut queue = Queue::after(std::mem::take(&mut scratch.bytes));
+                let end = room.reset(Reset::TooOld, self.roster, &mut queue);
+                scratch.bytes = queue.into_bytes();
+                return scratch.mark(slot, end, Some(live_from.max(end.index)));
+            }
+        };
+        for frame in frames {
+            scratch.bytes.extend_from_slice(frame.on(outlet.wire));
+            cursor.seq = frame.seq();
+            scratch.mark(slot, cursor, None);
+        }
+    }
+
+    fn wants(&self, entry: &Entry, id: ConnectionId) -> bool {
+        match entry.audience {
+            Audience::All => true,
+            Audience::Roster => self.roster,
+            Audience::AllBut(sender) => sender != id,
+        }
+    }
+}
+
+impl Scratch {
+    fn mark(&mut self, slot: usize, cursor: Cursor, live_from: Option<u64>) {
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, live_from });
+    }
+}

@@ -1,0 +1,76 @@
+//! The rooms of a hub by name, in shards so that no lock is shared by all.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use roomcast_protocol::RoomName;
+
+use crate::Room;
+
+const SHARDS: usize = 64;
+
+/// Rooms by name. The hasher is seeded by chance, so that names can't be made to collide.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    shards: Vec<Mutex<HashMap<RoomName, Arc<Room>>>>,
+    hasher: RandomState,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+}
+
+impl Rooms {
+    fn shard(&self, name: &str) -> &Mutex<HashMap<RoomName, Arc<Room>>> {
+        &self.shards[self.hasher.hash_one(name) as usize % SHARDS]
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Room>> {
+        self.shard(name).lock().get(name).cloned()
+    }
+
+    /// The room of this name, made if there is none.
+    pub(crate) fn get_or_make(&self, name: &RoomName, make: impl FnOnce() -> Arc<Room>) -> Arc<Room> {
+        self.shard(name).lock().entry(name.clone()).or_insert_with(make).clone()
+    }
+
+    /// Takes a room out if `goes` says so, and runs `after` before anybody can make it anew.
+    pub(crate) fn remove_if(
+        &self,
+        room: &Arc<Room>,
+        goes: impl FnOnce() -> bool,
+        after: impl FnOnce(),
+    ) -> bool {
+        let mut shard = self.shard(room.name()).lock();
+        let known = shard.get(&**room.name()).is_some_and(|known| Arc::ptr_eq(known, room));
+        let gone = known && goes();
+        if gone {
+            shard.remove(&**room.name());
+            if shard.len() < shard.capacity() / 4 {
+                shard.shrink_to_fit();
+            }
+            after();
+        }
+        gone
+    }
+
+    /// Rooms in the order of their names, after one of them.
+    pub(crate) fn page(&self, after: &str, limit: usize) -> Vec<Arc<Room>> {
+        let mut rooms: Vec<_> = self
+            .shards
+            .iter()
+            .flat_map(|shard| {
+                shard.lock().values().filter(|room| **room.name() > *after).cloned().collect::<Vec<_>>()
+            })
+            .collect();
+        rooms.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+        rooms.truncate(limit);
+        rooms
+    }
+}
