@@ -30,7 +30,7 @@ impl<'a> Data<'a> {
     pub fn read(raw: &'a RawValue, depth_max: usize) -> Result<Self, String> {
         let text = raw.get();
         if !text.starts_with('{') {
-            return Err("`data` is no object".to_owned());
+            return Err(format!("`data` is {}; it must be an object", kind(text)));
         }
         guard(text, depth_max)?;
         let Entries(entries) =
@@ -199,6 +199,17 @@ pub(crate) fn push_compact(out: &mut Vec<u8>, value: &str) {
             in_string = b == b'"';
         }
         out.push(b);
+    }
+}
+
+/// What kind of value this is, for errors that must not show it.
+fn kind(value: &str) -> &'static str {
+    match value.as_bytes().first() {
+        Some(b'"') => "a string",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "a truth value",
+        Some(b'n') => "null",
+        _ => "a number",
     }
 }
 

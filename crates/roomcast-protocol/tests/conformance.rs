@@ -239,8 +239,11 @@ fn patterns() {
     for PatternCase { pattern: text, matches, not } in valid {
         let pattern = Pattern::new(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(pattern.to_string(), text);
-        matches.iter().for_each(|room| assert!(pattern.matches(room), "{text} doesn't match {room}"));
-        not.iter().for_each(|room| assert!(!pattern.matches(room), "{text} matches {room}"));
+        for (rooms, expected) in [(matches, true), (not, false)] {
+            for room in rooms {
+                assert_eq!(pattern.matches(&room), expected, "{text} {room}");
+            }
+        }
     }
     for text in invalid {
         assert!(Pattern::new(&text).is_err(), "{text:?} is a pattern");
