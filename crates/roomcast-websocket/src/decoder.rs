@@ -48,6 +48,7 @@ impl<'a> Event<'a> {
     fn of_frame(opcode: OpCode, payload: &'a [u8]) -> Result<Self, Violation> {
         Ok(match opcode {
             OpCode::Text => Self::Text(utf8(payload)?),
+            // A continuation is never an event of its own.
             OpCode::Binary | OpCode::Continuation => Self::Binary(payload),
             OpCode::Ping => Self::Ping(payload),
             OpCode::Pong => Self::Pong(payload),
@@ -169,7 +170,8 @@ impl Decoder {
             (Ok(Some(Whole::Control(opcode))), Some(kept)) => (opcode, &kept.control[..]),
             (Ok(Some(Whole::Message)), Some(kept)) => return Ok(kept.message.as_ref().map(Message::event)),
             (Ok(_), _) => return Ok(None),
-            (Err(violation), _) => {
+            (Err(violation), unfinished) => {
+                *unfinished = None;
                 *end = End::Failed(violation);
                 return Err(violation);
             }
@@ -207,8 +209,7 @@ impl Decoder {
         while *at < input.len() {
             let Some(frame) = self.open_frame(input, at)? else { return Ok(None) };
             let start = *at;
-            let available = &mut input[start..];
-            let (piece, complete) = frame.take(available);
+            let (piece, complete) = frame.take(&mut input[start..]);
             *at += piece.len();
             if complete && frame.stands_alone() {
                 return Ok(Some(Whole::Frame(frame.header.opcode, start..*at)));
@@ -266,10 +267,10 @@ impl Decoder {
         let (received, compressed) = match (header.opcode, message) {
             (OpCode::Continuation, None) => return Err(Violation::StrayContinuation),
             (OpCode::Continuation, Some(message)) => {
-                message.fragments += 1;
-                if message.fragments > limits.fragments_max {
+                if message.fragments >= limits.fragments_max {
                     return Err(Violation::TooManyFragments { max: limits.fragments_max });
                 }
+                message.fragments += 1;
                 (message.received() as u64, message.is_compressed())
             }
             (opcode, Some(_)) => return Err(Violation::MissingContinuation(opcode)),

@@ -2,6 +2,28 @@
 //!
 //! A server hands in the request its HTTP library has read; a client gets the bytes of a request and hands
 //! in the bytes of the response. Nothing here opens a connection or draws a random number.
+//!
+//! ```
+//! use http::{HeaderValue, Request, header};
+//! use roomcast_websocket::handshake;
+//!
+//! let request = Request::get("/ws")
+//!     .header("Upgrade", "websocket")
+//!     .header("Connection", "Upgrade")
+//!     .header("Sec-WebSocket-Version", "13")
+//!     .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+//!     .header("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=11")
+//!     .body(())?;
+//!
+//! let upgrade = handshake::check_request(&request)?; // else answer with `Refusal::response`
+//! let mut response = upgrade.response();
+//! if let Some((deflate, accepted)) = upgrade.deflate() {
+//!     response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_str(&accepted)?);
+//!     assert_eq!(deflate.window_bits(), 11);
+//! }
+//! assert_eq!(response.headers()["Sec-WebSocket-Accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod client;
 mod server;

@@ -205,7 +205,8 @@ fn compressed_data_must_be_deflate_and_end_between_blocks() {
     let mut hello = Vec::new();
     roomcast_websocket::deflate::compress(b"Hello, hello, hello", 15, &mut hello);
     let cut = &hello[..hello.len() - 3];
-    for data in [&b"\xFF\xFF\xFF"[..], b"\x07", b"", cut] {
+    let endings = [0x03, 0x00].repeat(1000); // a thousand empty blocks, each marked as the last
+    for data in [&b"\xFF\xFF\xFF"[..], b"\x07", b"", cut, &endings] {
         let wire = masked(Header::new(OpCode::Text, data.len()).rsv1(true), data);
         let seen = violation(&wire, Role::Server, Some(deflate()));
         assert_eq!(seen, Some(Violation::CorruptDeflate), "{data:02x?}");
