@@ -4,7 +4,8 @@
 //! has something for the client writes it, and only a full socket gets a flusher, for as long as it is full.
 
 use std::{
-    fmt, io,
+    fmt,
+    io::{self, Read as _},
     net::Shutdown,
     sync::Arc,
     task::{Context, Poll},
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 use roomcast_protocol::{Close, Queue, Wire};
 use roomcast_session::{Identity, Now, Session, Tick};
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::{io::Interest, net::TcpStream};
 
 use crate::{
     drain::Run,
@@ -48,6 +49,20 @@ pub(crate) struct Socket(TcpStream);
 impl Socket {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.try_write(bytes)
+    }
+
+    /// Reads what is there. A short read says that the socket is empty: the runtime is told so at once, which
+    /// spares the read that would find it out. (It wakes on edges; what comes later wakes again.)
+    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        let outcome = self.0.try_io(Interest::READABLE, || {
+            read = (&*SockRef::from(&self.0)).read(buffer)?;
+            if 0 < read && read < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match outcome {
+            Err(error) if read == 0 => Err(error),
+            _ => Ok(read),
+        }
     }
 
     /// Ends one or both directions; whoever waits for the socket wakes up. It may be gone already.
@@ -126,19 +141,26 @@ impl Connection {
 
     /// Reads what is there, or says `WouldBlock`; 0 is the end.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.0.try_read(buffer)
+        self.socket.try_read(buffer)
     }
 
     /// Waits until the client has taken enough of its answers to be read again.
     pub fn poll_uncongested(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut outbox = self.outbox.lock();
-        if outbox.flow == Flow::Blocked
-            && outbox.queue.bytes().len() > self.shared.limits.control_queue_bytes_max
-        {
+        if self.is_over(&outbox) {
             outbox.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(())
+    }
+
+    pub(crate) fn is_congested(&self) -> bool {
+        self.is_over(&self.outbox.lock())
+    }
+
+    fn is_over(&self, outbox: &Outbox) -> bool {
+        let queued = outbox.queue.bytes().len();
+        outbox.flow == Flow::Blocked && queued > self.shared.limits.control_queue_bytes_max
     }
 
     // Rooms.

@@ -30,6 +30,7 @@ pub struct Turn<'c> {
     answers: Queue,
     /// Rooms whose tip this turn has moved.
     moved: SmallVec<[Arc<Room>; 2]>,
+    congested: bool,
 }
 
 impl<'c> Turn<'c> {
@@ -37,12 +38,25 @@ impl<'c> Turn<'c> {
         let now = connection.shared().now();
         let mut session = connection.session.lock();
         session.heard(now);
-        Self { hub, connection, session, now, answers: Queue::default(), moved: SmallVec::new() }
+        Self {
+            hub,
+            connection,
+            session,
+            now,
+            answers: Queue::default(),
+            moved: SmallVec::new(),
+            congested: false,
+        }
     }
 
     /// Whether the connection is being closed: what it sends is passed over.
     pub fn is_closed(&self) -> bool {
         self.session.is_closed()
+    }
+
+    /// Whether the client doesn't take its answers, so that it must not be read.
+    pub fn is_congested(&self) -> bool {
+        self.congested
     }
 
     /// A message came.
@@ -101,6 +115,7 @@ impl<'c> Turn<'c> {
 
     fn write(&mut self) {
         self.connection.answer(&self.answers);
+        self.congested = self.connection.is_congested();
         let mut bytes = std::mem::take(&mut self.answers).into_bytes();
         bytes.clear();
         self.answers = Queue::after(bytes);

@@ -66,6 +66,13 @@ impl fmt::Display for PositionError {
 
 impl std::error::Error for PositionError {}
 
+impl Position {
+    /// A position of no log at all: who presents it is told to reload.
+    pub fn none() -> Self {
+        Self { epoch: Epoch(Epoch::NONE.into()), seq: 0 }
+    }
+}
+
 impl FromStr for Position {
     type Err = PositionError;
 

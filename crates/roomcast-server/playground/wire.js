@@ -148,7 +148,7 @@ function gistOf({ type, data = {}, seq }) {
     case "system": return data.event === "reset" ? `reset: ${data.reason}` : `${data.event} ${data.user ?? ""}`;
     case "ack": return ackGist(data);
     case "error": return `${data.code}: ${data.message}`;
-    case "presence": return [data.event, data.user, `v${data.v}`].filter(Boolean).join(" ");
+    case "presence": return [data.event, data.user ?? `${data.count} here`].join(" ");
     case "typing": return [data.author, data.typing ? "types" : "stopped"].filter(Boolean).join(" ");
     case "join": return data.since ? `since ${data.since.epoch}.${data.since.seq}` : `last ${data.last}`;
     case "text": return `${place}“${String(data.content).slice(0, 120)}”`;

@@ -1,4 +1,15 @@
 //! The server's doors: HTTP, transports, tokens and origins, in front of a hub. Reads no environment, no files
 //! and no signals; that is for whoever embeds it.
+//!
+//! To embed, make an [`App`] around a hub and nest [`router`] in a router of your own; to run alone, [`serve`] it.
 
+mod accept;
+mod app;
 pub mod auth;
+mod playground;
+mod query;
+mod server;
+mod websocket;
+
+pub use app::{App, router};
+pub use server::{Settings, serve};

@@ -85,6 +85,16 @@ impl Authenticator {
         self.requirements.read(&self.keys.open(token)?, &self.users, now)
     }
 
+    /// Says who a token that comes in place, on an open connection, is from.
+    pub fn reauthenticate(
+        &self,
+        token: &str,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<Identity, AuthError> {
+        self.verify(token, now).map(|verified| user(verified, session))
+    }
+
     fn backend_of(&self, place: Place, key: &str, session: &SessionId) -> Result<Identity, AuthError> {
         if place != Place::Header {
             return Err(AuthError::unauthorized(

@@ -1,0 +1,49 @@
+//! What every door of the server needs, and the router over all of them.
+
+use std::sync::Arc;
+
+use axum::{Router, routing::any};
+use roomcast_hub::{Authorizer, Hub};
+use roomcast_protocol::{Code, SessionId, Timestamp};
+use roomcast_session::Identity;
+
+use crate::{
+    auth::{Authenticator, Origins},
+    playground, websocket,
+};
+
+/// The server's parts, made once.
+#[derive(Debug)]
+pub struct App {
+    /// The rooms.
+    pub hub: Hub,
+    /// Who judges credentials.
+    pub authenticator: Arc<Authenticator>,
+    /// Which pages may connect.
+    pub origins: Origins,
+    /// The cookie that may hold a token.
+    pub cookie: Option<String>,
+    /// Whether the playground is served at `/`; for `dev`.
+    pub playground: bool,
+}
+
+/// All doors as a router, to be served, or nested in somebody's own.
+pub fn router(app: Arc<App>) -> Router {
+    let mut routes =
+        Router::new().route("/ws", any(websocket::open)).route("/ws/{room}", any(websocket::open_bound));
+    if app.playground {
+        routes = routes.merge(playground::routes());
+    }
+    routes.with_state(app)
+}
+
+impl Authorizer for Authenticator {
+    fn authenticate(
+        &self,
+        token: &str,
+        session: &SessionId,
+        now: Timestamp,
+    ) -> Result<Identity, (Code, String)> {
+        self.reauthenticate(token, session, now).map_err(|error| (error.code(), error.message().to_owned()))
+    }
+}

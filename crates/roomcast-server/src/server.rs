@@ -1,0 +1,109 @@
+//! A whole server: listeners, routes and an orderly end. What is configured is passed in.
+
+use std::{
+    future::Future,
+    io,
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::Router;
+use roomcast_hub::Hub;
+use tokio::sync::watch;
+
+use crate::{
+    accept::accept,
+    app::{App, router},
+};
+
+/// Deadlines and limits of the doors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Sockets at once. Over it: 503 and closed.
+    pub connections_max: usize,
+    /// How long a connection may say nothing before its first byte.
+    pub first_byte_timeout: Duration,
+    /// How long a request's head may take.
+    pub headers_timeout: Duration,
+    /// Bytes that the kernel takes for one socket.
+    pub send_buffer_bytes: usize,
+    /// How long an orderly end may take.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_000_000,
+            first_byte_timeout: Duration::from_secs(10),
+            headers_timeout: Duration::from_secs(10),
+            send_buffer_bytes: 128 * 1024,
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What all connections share before they are told apart.
+pub(crate) struct Doors {
+    pub(crate) settings: Settings,
+    hub: Hub,
+    speaking: Arc<AtomicUsize>,
+}
+
+/// A socket that speaks HTTP, counted for as long as it does.
+pub(crate) struct Open(Arc<AtomicUsize>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Doors {
+    /// Counts a socket in, if there is place.
+    pub(crate) fn open(&self) -> Option<Open> {
+        let open = Open(self.speaking.clone());
+        let speaking = self.speaking.fetch_add(1, Ordering::Relaxed);
+        let connected = self.hub.counters().connections.get() as usize;
+        (speaking + connected < self.settings.connections_max).then_some(open)
+    }
+}
+
+/// Serves `app` on the listeners until `stop` resolves, then comes to an orderly end: new connections are no
+/// longer taken, clients are told when to come back, requests in flight are answered.
+///
+/// Errors: a listener that the runtime won't take.
+pub async fn serve(
+    app: Arc<App>,
+    listeners: Vec<TcpListener>,
+    settings: Settings,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let hub = app.hub.clone();
+    let shutdown_timeout = settings.shutdown_timeout;
+    let routes: Router = router(app);
+    let doors = Arc::new(Doors { settings, hub: hub.clone(), speaking: Arc::default() });
+    let (ending, until_end) = watch::channel(());
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in listeners {
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        accepting.spawn(accept(listener, routes.clone(), doors.clone(), until_end.clone()));
+    }
+    drop(until_end);
+    stop.await;
+    accepting.shutdown().await;
+    let end = async {
+        ending.send_replace(());
+        hub.drain(shutdown_timeout).await;
+        ending.closed().await;
+    };
+    if tokio::time::timeout(shutdown_timeout, end).await.is_err() {
+        tracing::warn!("the orderly end took longer than {shutdown_timeout:?}; what is left is cut off");
+    }
+    Ok(())
+}
