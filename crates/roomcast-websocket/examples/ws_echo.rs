@@ -180,13 +180,16 @@ impl Echo {
     }
 }
 
+/// Appends a message, compressed where that was agreed on and makes it smaller.
 fn append_message(out: &mut Vec<u8>, opcode: OpCode, payload: &[u8], agreed: Option<Deflate>) {
-    let Some(agreed) = agreed else {
-        return frame::append(out, opcode, payload);
-    };
     let mut compressed = Vec::new();
-    deflate::compress(payload, agreed.window_bits(), &mut compressed);
-    Header::new(opcode, compressed.len()).rsv1(true).append_with(&compressed, out);
+    if let Some(agreed) = agreed {
+        deflate::compress(payload, agreed.window_bits(), &mut compressed);
+        if compressed.len() < payload.len() {
+            return Header::new(opcode, compressed.len()).rsv1(true).append_with(&compressed, out);
+        }
+    }
+    frame::append(out, opcode, payload);
 }
 
 /// Ends the connection so that the peer reads our last word: closing a socket with unread input would send
