@@ -16,7 +16,7 @@ mod timer {
     /// How long a poll may take while a ticker runs.
     pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 
-    /// A timer file. Registered edge-triggered, it needs no read between two ticks.
+    /// A timer file.
     #[derive(Debug)]
     pub(crate) struct Ticker {
         file: OwnedFd,
@@ -39,6 +39,12 @@ mod timer {
             let spec = Itimerspec { it_interval: interval, it_value: interval };
             timerfd_settime(&self.file, TimerfdTimerFlags::empty(), &spec)?;
             Ok(())
+        }
+
+        /// Takes a tick that the poll has told of; without this there is no next one.
+        pub(crate) fn take(&self) {
+            // `WouldBlock` if the timer was stopped meanwhile.
+            let _ = rustix::io::read(&self.file, &mut [0; 8]);
         }
     }
 }
@@ -67,6 +73,9 @@ mod timer {
         pub(crate) fn every(&self, _interval: Duration) -> io::Result<()> {
             Ok(())
         }
+
+        #[allow(clippy::unused_self)]
+        pub(crate) fn take(&self) {}
     }
 }
 

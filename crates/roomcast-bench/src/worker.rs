@@ -213,6 +213,9 @@ impl Worker {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(Error::io("poll")(error)),
             _ => {}
         }
+        if self.events.iter().any(|event| event.token() == TICK) {
+            self.ticker.take();
+        }
         let sockets = self.events.iter().filter(|event| event.token() != TICK);
         self.ready.clear();
         self.ready.extend(sockets.map(|event| Ready {
