@@ -163,6 +163,31 @@ test("a reset is told with its reason, and the room is loaded again", async (t) 
   assert.deepEqual(await grace.texts(), ["kept", "missed", "after"]);
 });
 
+test("a message and a presence change that get lost on the way are noticed and fetched", async (t) => {
+  const room = newRoom();
+  const page = await openPlayground(t, browser, "about:blank");
+  const lost = [/"content":"lost"/, /"event":"join","v":\d+,"user":"Lin"/];
+  await page.routeWebSocket(/\/ws\?user=Grace/, (socket) => {
+    socket.connectToServer().onMessage((frame) => {
+      const index = lost.findIndex((pattern) => pattern.test(frame));
+      if (index < 0) socket.send(frame);
+      else lost.splice(index, 1);
+    });
+  });
+  await page.goto(`${server.url}/?room=${room}`);
+  const [ada, grace] = await bothLive(page);
+  for (const user of ["Lin", "Barbara"]) {
+    await openPlayground(t, browser, `${server.url}/?user=${user}&room=${room}`);
+    await ada.members.filter({ hasText: user }).waitFor();
+  }
+  await grace.members.filter({ hasText: "Barbara" }).waitFor();
+  await grace.members.filter({ hasText: "Lin" }).waitFor();
+  for (const text of ["lost", "found"]) await ada.says(text);
+  await grace.message("found").waitFor();
+  assert.deepEqual(await grace.texts(), ["lost", "found"]);
+  assert.deepEqual(lost, []);
+});
+
 test("a reload takes the session back, and nobody is seen to leave", async (t) => {
   const { page, room } = await openPair(t);
   const other = await openPlayground(t, browser, `${server.url}/?user=Lin&room=${room}`);
