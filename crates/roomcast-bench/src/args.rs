@@ -96,7 +96,7 @@ pub(crate) struct TableArgs {
 /// Where the server is.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct ServerArgs {
-    /// The server: http, host and port, or ws and a path too [default: `http://127.0.0.1:8000`]
+    /// The server: http, host and port, or ws and a path too [default: port 8000 of 127.0.0.1]
     #[arg(long, value_name = "URL", conflicts_with = "server_cmd")]
     pub(crate) url: Option<String>,
     /// Start this command for every run and read its address from what it prints

@@ -8,6 +8,7 @@ use crate::args::ServerArgs;
 use crate::conduct::conduct;
 use crate::error::Error;
 use crate::figure::{Figure, median, short};
+use crate::limits::allow_connections;
 use crate::plan::{Plan, Scenario};
 use crate::progress::Progress;
 use crate::report::Outcome;
@@ -59,6 +60,8 @@ impl Comparison {
         runs: u32,
         progress: &Progress,
     ) -> Result<Self, Error> {
+        // First of all, so that the servers started below inherit it.
+        allow_connections(plan.connections())?;
         let has_floor = plan.scenario.is_none_or(Scenario::has_floor);
         let (mut floors, mut servers) = (Vec::new(), Vec::new());
         for _ in 0..runs {

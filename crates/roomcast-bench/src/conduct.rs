@@ -6,7 +6,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::limits::allow_connections;
 use crate::plan::{Group, Plan};
 use crate::process::{Cost, Probe, Sample};
 use crate::progress::Progress;
@@ -17,7 +16,7 @@ use crate::worker::Worker;
 
 const BAR_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Measures `server` as `plan` says.
+/// Measures `server` as `plan` says. Files enough for its connections must be allowed.
 pub(crate) fn conduct(plan: &Plan, server: &Server, progress: &Progress) -> Result<Outcome, Error> {
     let mut run = Run::new(plan, server, progress)?;
     let connect = run.connect()?;
@@ -76,7 +75,6 @@ struct Span {
 
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan, server: &'a Server, progress: &'a Progress) -> Result<Self, Error> {
-        allow_connections(plan.connections())?;
         let joined = Arc::new(AtomicU32::new(0));
         let worker = |part, group: &Group| Ok((part, Worker::new(plan, group, &server.door, &joined)?));
         let shares = plan.group.shares(plan.threads);

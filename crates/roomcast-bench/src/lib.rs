@@ -85,6 +85,7 @@ pub fn run(args: &Args) -> Result<Report, Error> {
 }
 
 fn run_once(plan: &Plan, open: impl FnOnce() -> Result<Server, Error>) -> Result<Report, Error> {
+    // First of all, so that a server started for the run inherits it.
     limits::allow_connections(plan.connections())?;
     Ok(Report::Run(Box::new(conduct(plan, &open()?, &Progress::new())?)))
 }
