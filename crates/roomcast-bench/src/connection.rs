@@ -2,7 +2,7 @@
 //! worker's. While it is idle it owns no buffer.
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use mio::net::TcpStream;
 use roomcast_websocket::handshake::read_response;
@@ -113,8 +113,12 @@ impl Connection {
         frame::append_masked(&mut self.out, OpCode::Pong, payload, MASK);
     }
 
-    pub(crate) fn queue_close(&mut self) {
+    /// Sends a Close frame, or answers one, and that's that.
+    pub(crate) fn say_goodbye(&mut self) {
         frame::append_close_masked(&mut self.out, CloseCode::NORMAL, "", MASK);
+        // Nothing follows: a server that is gone already needs no goodbye.
+        let _ = self.flush();
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Sends what waits, as far as the socket takes it.

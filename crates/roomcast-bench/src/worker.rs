@@ -155,9 +155,7 @@ impl Worker {
     /// Says goodbye on all connections.
     pub(crate) fn close(mut self) {
         for connection in &mut self.connections {
-            connection.queue_close();
-            // The run is over: a server that is gone already needs no goodbye.
-            let _ = connection.flush();
+            connection.say_goodbye();
         }
     }
 
@@ -277,6 +275,9 @@ impl Worker {
                 Some(incoming) => self.act(index, incoming)?,
                 None => return Ok(()),
             }
+            if self.connections[index].stage == Stage::Closed {
+                return Ok(());
+            }
         }
     }
 
@@ -345,6 +346,7 @@ impl Worker {
                 if stage == Stage::Joined {
                     self.load.count_reader(connection.room, false);
                 }
+                connection.say_goodbye();
                 self.why_closed = format!("{what}: {reason}");
                 self.load.tally.fault(what.to_owned(), reason.to_owned());
             }

@@ -63,6 +63,8 @@ fn a_reader_that_was_told_has_lost_nothing() {
     let closed = check(Flaw::Close, [0, 0, 0, PUBLISHED - MARKED + 1]);
     assert_eq!(closed.faults["closed 4008"].count, 1);
     assert_eq!(closed.faults["closed 4008"].example, "too slow");
+    let garbled = check(Flaw::Garble, [0, 0, 0, PUBLISHED - MARKED + 1]);
+    assert_eq!(garbled.faults["broke RFC 6455"].count, 1);
 }
 
 #[test]

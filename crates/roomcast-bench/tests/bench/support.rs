@@ -31,6 +31,8 @@ pub(crate) enum Flaw {
     Reset,
     /// Closes the connection in place of the marked message.
     Close,
+    /// Breaks the framing in place of the marked message.
+    Garble,
     /// Refuses the marked message.
     RefusePublish,
     /// Never acks the marked message.
@@ -225,6 +227,11 @@ impl Room {
                 frame::append_close(&mut close, CloseCode(4008), "too slow");
                 // The second time the client has gone.
                 let _ = first.write_all(&close);
+                Ok(())
+            }
+            Flaw::Garble if seq >= MARKED => {
+                // The second time the client has gone.
+                let _ = first.write_all(b"\xff\x01");
                 Ok(())
             }
             _ => send(first, frame, flaw),
