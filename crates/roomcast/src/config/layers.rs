@@ -45,8 +45,7 @@ pub(crate) struct Flag {
 impl Layers {
     /// The lowest layer.
     pub(crate) fn file(&mut self, keys: &[Key], document: &Document) {
-        let (table, mut faults) = DeTable::parse_recoverable(&document.text);
-        faults.sort_by_key(|fault| fault.span().map(|span| span.start));
+        let (table, faults) = DeTable::parse_recoverable(&document.text);
         for fault in &faults {
             let message = format!("not valid TOML: {}", fault.message());
             self.problems.push(Problem::error("", Origin::File(fault.span().unwrap_or_default()), message));
@@ -56,7 +55,6 @@ impl Layers {
             let origin = Origin::File;
             let mut reader = Reader::new(&origin);
             self.values = reader.table("", keys, table.get_ref(), table.span());
-            reader.problems.sort_by_key(|problem| start(&problem.origin));
             self.take(reader);
         }
     }
@@ -74,7 +72,7 @@ impl Layers {
                 !name.starts_with(PREFIX) || NOT_KEYS.contains(&name.as_str()) || is_kubernetes(&name);
             match names.get(&name) {
                 _ if foreign => {}
-                Some((path, shape)) => self.set(path, shape, &text, Origin::Environment(name)),
+                Some((path, shape)) => self.set(path, shape, &text, &Origin::Environment(name)),
                 None => self.unknown_variable(name, names.keys()),
             }
         }
@@ -86,7 +84,7 @@ impl Layers {
         for flag in flags {
             let origin = Origin::Flag(flag.name.clone());
             if let Some(shape) = settable.get(&flag.key) {
-                self.set(&flag.key, shape, &flag.value, origin);
+                self.set(&flag.key, shape, &flag.value, &origin);
                 continue;
             }
             let close = closest(&flag.key, settable.keys().map(String::as_str));
@@ -96,7 +94,7 @@ impl Layers {
         }
     }
 
-    fn set(&mut self, path: &str, shape: &Shape, text: &str, origin: Origin) {
+    fn set(&mut self, path: &str, shape: &Shape, text: &str, origin: &Origin) {
         let at = |_: Range<usize>| origin.clone();
         let mut reader = Reader::new(&at);
         let value = reader.value(path, shape, &parse(shape, text));
@@ -119,11 +117,6 @@ impl Layers {
         let message = format!("{name} is set but no key of that name exists; it changes nothing");
         self.problems.push(Problem::warning("", Origin::Environment(name), message).help(close));
     }
-}
-
-/// Where a problem stands in the file.
-fn start(origin: &Origin) -> usize {
-    if let Origin::File(span) = origin { span.start } else { 0 }
 }
 
 /// The keys that one value can set: all but those inside lists, and no tables.

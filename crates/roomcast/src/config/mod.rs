@@ -1,33 +1,40 @@
 //! The configuration: one table of keys, three layers, and for each effective value where it came from.
 //! The only part of Roomcast that reads files and environment variables.
 
+mod credentials;
 mod effective;
+mod fault;
 mod layers;
 mod problem;
 mod reader;
 mod reference;
+mod secret;
 mod sense;
 mod setting;
 mod settings;
 mod template;
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
+use roomcast_server::auth::ApiKeys;
 use toml::Value;
 
+pub(crate) use credentials::PlacedKey;
 pub(crate) use effective::Entry;
 pub(crate) use layers::Flag;
-pub(crate) use problem::{Document, Problem, Report, Severity};
+pub(crate) use problem::{Document, Origin, Report, Severity};
 pub(crate) use reference::reference;
-pub(crate) use setting::Secret;
-pub(crate) use settings::{Algorithm, Config, LogFormat};
+pub(crate) use secret::Secret;
+pub(crate) use setting::rights_as_words;
+pub(crate) use settings::{Auth, Config, LogFormat, Rule};
 pub(crate) use template::template;
 
+use fault::Fault;
 use layers::Layers;
-use problem::Origin;
 use setting::{Key, Setting, Shape};
 
 /// Read where no file is named, if it is there.
@@ -42,6 +49,8 @@ pub(crate) struct Loaded {
     pub(crate) entries: Vec<Entry>,
     /// What is wrong or doubtful.
     pub(crate) report: Report,
+    /// Where each key that is set was set.
+    origins: BTreeMap<String, Origin>,
 }
 
 /// Every key there is.
@@ -77,19 +86,52 @@ pub(crate) fn load(
     layers.flags(&keys, flags);
 
     let entries = effective::entries(&keys, &layers);
-    let mut report = Report { document, problems: layers.problems };
+    let report = Report { document, problems: layers.problems };
     let values = Value::Table(layers.values);
     let config = if report.has_errors() { None } else { Config::from_value(&values) };
-    if let Some(config) = &config {
-        let faults = sense::faults(config, &directory(report.document.as_ref()));
-        report.problems.extend(faults.into_iter().map(|fault| fault.at(&layers.origins)));
-    }
-    Loaded { config: config.filter(|_| !report.has_errors()), entries, report }
+    let mut loaded = Loaded { config, entries, origins: layers.origins, report };
+    loaded.judge(sense::faults);
+    loaded
 }
 
-/// The directory that paths in the file are relative to.
-fn directory(document: Option<&Document>) -> PathBuf {
-    document.and_then(|document| document.path.parent()).map(Path::to_path_buf).unwrap_or_default()
+impl Loaded {
+    /// Makes the lack of any key an error, for a server that others can reach.
+    pub(crate) fn require_keys(&mut self) {
+        self.judge(|config, _| sense::keyless(&config.auth).into_iter().collect());
+    }
+
+    /// Where the value of `key` comes from.
+    pub(crate) fn origin(&self, key: &str) -> &Origin {
+        self.origins.get(key).unwrap_or(&Origin::Default)
+    }
+
+    /// The keys that verify tokens in `config`, which these values are of.
+    pub(crate) fn token_keys(&self, config: &Config) -> Vec<PlacedKey> {
+        credentials::token_keys(&config.auth, &self.directory()).0
+    }
+
+    /// The keys of back ends in `config`, which these values are of.
+    pub(crate) fn api_keys(config: &Config) -> ApiKeys {
+        credentials::api_keys(&config.auth).0
+    }
+
+    /// The directory that paths in the file are relative to.
+    fn directory(&self) -> PathBuf {
+        let document = self.report.document.as_ref();
+        document.and_then(|document| document.path.parent()).map(Path::to_path_buf).unwrap_or_default()
+    }
+
+    /// Adds what `faults` finds to the report. An error takes the typed values away.
+    fn judge(&mut self, faults: impl FnOnce(&Config, &Path) -> Vec<Fault>) {
+        if let Some(config) = &self.config {
+            let faults = faults(config, &self.directory());
+            self.report.problems.extend(faults.into_iter().map(|fault| fault.at(&self.origins)));
+        }
+        self.report.sort();
+        if self.report.has_errors() {
+            self.config = None;
+        }
+    }
 }
 
 #[cfg(test)]

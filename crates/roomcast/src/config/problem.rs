@@ -108,7 +108,15 @@ impl Report {
         self.problems.iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    /// Only what doesn't stop the configuration from being used.
+    /// Puts what stands in the file in its order, and the rest behind.
+    pub(crate) fn sort(&mut self) {
+        self.problems.sort_by_key(|problem| match &problem.origin {
+            Origin::File(span) => span.start,
+            _ => usize::MAX,
+        });
+    }
+
+    /// How many problems there are of a severity.
     pub(crate) fn count(&self, severity: Severity) -> usize {
         self.problems.iter().filter(|problem| problem.severity == severity).count()
     }

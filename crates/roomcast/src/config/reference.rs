@@ -49,7 +49,7 @@ fn section(page: &mut String, path: &str, key: &Key) {
     let path = join(path, key.name);
     let header =
         if matches!(key.shape, Shape::List(_)) { format!("[[{path}]]") } else { format!("[{path}]") };
-    page.push_str(&format!("\n## `{header}`\n\n{}\n\n", prose(key)));
+    page.extend(["\n## `", &header, "`\n\n", &prose(key), "\n\n"]);
     let keys = inner(&key.shape).unwrap_or_default();
     let (tables, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| inner(&key.shape).is_some());
     rows(page, &values);
@@ -66,8 +66,9 @@ fn rows(page: &mut String, keys: &[&Key]) {
             (None, true) => "required".into(),
             (None, false) => "none".into(),
         };
-        let row = format!("| `{}` | {default} | {} | {} |\n", key.name, key.shape.expects(), prose(key));
-        page.push_str(&row);
+        let cells = [&format!("`{}`", key.name), &default, &key.shape.expects(), &prose(key)];
+        page.extend(cells.map(|cell| format!("| {cell} ")));
+        page.push_str("|\n");
     }
 }
 

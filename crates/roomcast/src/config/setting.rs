@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use roomcast_protocol::{Pattern, Rights};
+use roomcast_server::auth::Algorithm;
 use toml::Value;
 
 /// What a value may be.
@@ -21,7 +22,7 @@ pub(crate) enum Shape {
     /// Text that is never shown again.
     Secret,
     /// One of a few words.
-    Choice(&'static [&'static str]),
+    Choice(Vec<&'static str>),
     /// Any number of the same.
     List(Box<Shape>),
     /// Keys of its own.
@@ -93,41 +94,6 @@ fn bounds(range: &RangeInclusive<i64>) -> String {
 
 fn quoted(words: &[&str]) -> String {
     words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
-}
-
-/// Text that is never shown: neither by `Debug` nor by the `config` command.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// Wraps what must not be shown.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that uses it.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-impl Setting for Secret {
-    fn shape() -> Shape {
-        Shape::Secret
-    }
-    fn from_value(value: &Value) -> Option<Self> {
-        value.as_str().map(Self::new)
-    }
-    /// A secret is never written back.
-    fn to_value(&self) -> Option<Value> {
-        None
-    }
 }
 
 impl Setting for bool {
@@ -222,17 +188,34 @@ const RIGHTS: &[&str] = &["join", "send", "history", "presence", "*"];
 
 impl Setting for Rights {
     fn shape() -> Shape {
-        Shape::List(Box::new(Shape::Choice(RIGHTS)))
+        Shape::List(Box::new(Shape::Choice(RIGHTS.to_vec())))
     }
     fn from_value(value: &Value) -> Option<Self> {
         value.as_array()?.iter().try_fold(Self::NONE, |sum, name| Some(sum | Self::named(name.as_str()?)?))
     }
     fn to_value(&self) -> Option<Value> {
-        let all = *self == Self::ALL;
-        let holds = |name: &&&str| {
-            if all { **name == "*" } else { Self::named(name).is_some_and(|right| self.allow(right)) }
-        };
-        Some(Value::Array(RIGHTS.iter().filter(holds).map(|name| Value::from(*name)).collect()))
+        Some(rights_as_words(*self).into())
+    }
+}
+
+/// Rights as tokens and the file write them.
+pub(crate) fn rights_as_words(rights: Rights) -> Vec<&'static str> {
+    let holds = |word: &&str| Rights::named(word).is_some_and(|right| rights.allow(right));
+    match rights {
+        Rights::ALL => vec!["*"],
+        _ => RIGHTS.iter().copied().filter(holds).collect(),
+    }
+}
+
+impl Setting for Algorithm {
+    fn shape() -> Shape {
+        Shape::Choice(Self::ALL.iter().map(|algorithm| algorithm.name()).collect())
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str()?.parse().ok()
+    }
+    fn to_value(&self) -> Option<Value> {
+        Some(self.name().into())
     }
 }
 
@@ -347,7 +330,7 @@ macro_rules! choice {
 
         impl $crate::config::setting::Setting for $name {
             fn shape() -> $crate::config::setting::Shape {
-                $crate::config::setting::Shape::Choice(&[$($word),+])
+                $crate::config::setting::Shape::Choice(vec![$($word),+])
             }
             fn from_value(value: &toml::Value) -> Option<Self> {
                 match value.as_str()? { $( $word => Some(Self::$variant), )+ _ => None }
@@ -399,10 +382,5 @@ mod tests {
         assert_eq!(u64::shape().within(5..=i64::MAX).expects(), "a whole number of at least 5");
         assert_eq!(Duration::shape().within(1..=60).expects(), "a number of seconds from 1 to 60");
         assert_eq!(Vec::<String>::shape().expects(), "a list, each text");
-    }
-
-    #[test]
-    fn a_secret_hides_from_debug() {
-        assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
     }
 }

@@ -3,18 +3,24 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use roomcast_hub::{PresenceRule, Retention};
 use roomcast_protocol::{Limits, Pattern, Rights};
+use roomcast_server::auth::Algorithm;
+use toml::Value;
+use tracing_subscriber::EnvFilter;
 
-use super::setting::{Secret, Setting, choice, table};
+use super::{
+    secret::Secret,
+    setting::{Setting, Shape, choice, table},
+};
 
 const MIB: usize = 1024 * 1024;
-const DAY: u64 = 86_400;
 
 table! {
     /// The whole configuration.
     struct Config {
         /// What is logged, as a filter of `tracing`: `info`, `debug`, `roomcast_server=debug,info`.
-        log: String = "info".to_owned();
+        log: LogFilter = LogFilter("info".into());
         /// How log lines look: `text` to read, `json` to collect.
         log_format: LogFormat = LogFormat::Text;
         /// Where the server listens and whom it trusts.
@@ -28,8 +34,29 @@ table! {
         limits: Limits;
         /// The memory engine.
         memory: Memory;
-        /// How long a repeated publish is recognised by its `id`.
-        idempotency: Idempotency;
+    }
+}
+
+/// A filter of `tracing`, known to be one.
+#[derive(Debug, Clone)]
+pub(crate) struct LogFilter(String);
+
+impl LogFilter {
+    /// The filter as written.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Setting for LogFilter {
+    fn shape() -> Shape {
+        Shape::Text { check: |text| EnvFilter::try_new(text).map(drop).map_err(|error| error.to_string()) }
+    }
+    fn from_value(value: &Value) -> Option<Self> {
+        value.as_str().map(|text| Self(text.into()))
+    }
+    fn to_value(&self) -> Option<Value> {
+        Some(self.0.clone().into())
     }
 }
 
@@ -48,21 +75,17 @@ table! {
     struct Server {
         /// Addresses to listen on. A family that this machine lacks is left out of the default, and said so.
         listen: Vec<SocketAddr> = default_listen();
-        /// Web pages that may connect, as origins. Empty: only pages served from this server's own host.
-        /// Requests without an `Origin` (no browser) always pass.
-        origins: Vec<String> = Vec::new(), such as vec!["https://example.com"];
-        /// Addresses of reverse proxies whose `X-Forwarded-For` is believed.
-        trusted_proxies: Vec<String> = Vec::new(), such as vec!["10.0.0.0/8"];
+        /// Web pages that may connect: `https://example.com`, `https://*.example.com`, or `*` for every page.
+        /// Without any, only pages that this server's own host serves. What is no browser always may.
+        origins: Vec<String> = Vec::new();
         /// Open connections at once. Beyond it a new one is closed before it costs anything.
         connections_max: usize = 1_000_000, in 1..=100_000_000;
         /// How long a new connection may take for its first byte.
         first_byte_timeout_seconds: Duration = Duration::from_secs(10), in 1..=300;
         /// How long a request may take for all of its headers.
         headers_timeout_seconds: Duration = Duration::from_secs(10), in 1..=300;
-        /// How long an orderly stop may take before what is left is cut.
+        /// How long an orderly stop may take before what is left is cut; clients come back spread over it.
         shutdown_timeout_seconds: Duration = Duration::from_secs(10), in 0..=3_600;
-        /// Over how long clients are told to spread their return after a stop.
-        reconnect_spread_seconds: Duration = Duration::from_secs(5), in 0..=3_600;
     }
 }
 
@@ -84,8 +107,8 @@ table! {
         issuer: Option<String> = None, such as "https://id.example.com";
         /// The `aud` that every token must have.
         audience: Option<String> = None, such as "roomcast";
-        /// Whether a token without `exp` is refused. Sessions with such a token never end by themselves.
-        require_exp: bool = true;
+        /// Whether a token without `exp` is refused. A session with such a token never ends by itself.
+        require_exp: bool = false;
         /// The cookie that may hold a token, for pages of the same site.
         cookie: Option<String> = None, such as "roomcast_token";
     }
@@ -102,24 +125,6 @@ table! {
         secret: Option<Secret> = None, such as "at least 32 random bytes";
         /// For the others: the public key as PEM text, or the path of a PEM file relative to this one.
         public_key: Option<String> = None, such as "keys/2026-01.pem";
-    }
-}
-
-choice! {
-    /// A signature algorithm of tokens (RFC 7518, RFC 8037).
-    enum Algorithm {
-        /// HMAC with SHA-256.
-        Hs256 = "HS256",
-        /// HMAC with SHA-384.
-        Hs384 = "HS384",
-        /// HMAC with SHA-512.
-        Hs512 = "HS512",
-        /// RSA PKCS#1 v1.5 with SHA-256.
-        Rs256 = "RS256",
-        /// ECDSA on P-256 with SHA-256.
-        Es256 = "ES256",
-        /// Ed25519.
-        EdDsa = "EdDSA",
     }
 }
 
@@ -143,11 +148,11 @@ table! {
         /// What may be done without a token.
         anonymous: Rights = Rights::NONE;
         /// What a room keeps; whichever is smallest.
-        history: History;
+        history: Retention;
         /// What an acked message has survived: `memory` is lost with the process.
         durability: Durability = Durability::Memory;
         /// Who is in the room.
-        presence: Presence;
+        presence: PresenceRule;
         /// Milliseconds that a socket just written to waits for more. 0 sends at once; more saves CPU at high
         /// rates and costs that much delay.
         coalesce_ms: u32 = 0, in 0..=1_000;
@@ -155,14 +160,13 @@ table! {
 }
 
 table! {
-    /// What a room keeps.
-    struct History {
+    impl Retention {
         /// Messages that a room keeps.
-        messages: usize = 10_000, in 0..=100_000_000;
+        messages_max as messages: usize, in 0..=100_000_000;
         /// Bytes that they may have together.
-        bytes: usize = 4 * MIB, in 0..=i64::MAX;
+        bytes_max as bytes: usize, in 0..=i64::MAX;
         /// Seconds after which one is dropped.
-        age: Duration = Duration::from_secs(DAY), in 0..=4_000_000_000;
+        age_max as age: Duration, in 0..=4_000_000_000;
     }
 }
 
@@ -175,14 +179,13 @@ choice! {
 }
 
 table! {
-    /// Who is in a room.
-    struct Presence {
+    impl PresenceRule {
         /// How long a member that vanished without a word is still shown.
-        grace_seconds: Duration = Duration::from_secs(10), in 0..=3_600;
-        /// How long a silent member stays; any byte from it renews this.
-        lease_seconds: Duration = Duration::from_secs(30), in 5..=3_600;
+        grace as grace_seconds: Duration, in 0..=3_600;
+        /// How long a member without a socket stays after its last sign of life.
+        lease as lease_seconds: Duration, in 5..=3_600;
         /// Users up to which joins and leaves are told one by one; above it only their number is.
-        roster_max: usize = 100, in 0..=100_000;
+        roster_max as roster_max: usize, in 0..=100_000;
     }
 }
 
@@ -191,16 +194,6 @@ table! {
     struct Memory {
         /// Bytes of all rooms' messages together. Over it the room idle for longest loses its history.
         bytes_max: usize = 512 * MIB, in 1_048_576..=i64::MAX;
-    }
-}
-
-table! {
-    /// How a repeated publish is recognised.
-    struct Idempotency {
-        /// How long an `id` is remembered.
-        window_seconds: Duration = Duration::from_secs(300), in 0..=86_400;
-        /// Ids remembered for one room.
-        keys_max: usize = 100_000, in 0..=100_000_000;
     }
 }
 
@@ -251,9 +244,9 @@ table! {
     }
 }
 
-impl Algorithm {
-    /// Whether the same secret signs and verifies.
-    pub(crate) fn is_symmetric(self) -> bool {
-        matches!(self, Self::Hs256 | Self::Hs384 | Self::Hs512)
+impl Rule {
+    /// A rule for every room, with every default.
+    pub(crate) fn catch_all() -> Option<Self> {
+        Self::from_value(&Value::Table([("pattern".to_owned(), "*".into())].into_iter().collect()))
     }
 }

@@ -6,6 +6,7 @@ use toml::Value;
 use super::{
     keys,
     reader::join,
+    secret::Secret,
     setting::{Key, Shape},
 };
 
@@ -21,12 +22,16 @@ const HEAD: &str = "\
 ";
 
 /// The whole file, with this secret.
-pub(crate) fn template(secret: &str) -> String {
+pub(crate) fn template(secret: &Secret) -> String {
     let mut file = Template { text: HEAD.into() };
     let keys = keys();
     let (tables, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| is_section(&key.shape));
-    values.iter().for_each(|key| file.key(key, None));
-    tables.iter().for_each(|key| file.section("", key, secret));
+    for key in values {
+        file.key(key, None);
+    }
+    for key in tables {
+        file.section("", key, secret.expose());
+    }
     file.text
 }
 
@@ -52,7 +57,9 @@ impl Template {
                 let Shape::Table(keys) = &**item else { return };
                 let active = path == "rooms";
                 self.line(&format!("{}[[{path}]]", if active { "" } else { "# " }));
-                keys.iter().for_each(|key| self.element("", key, active));
+                for key in keys {
+                    self.element("", key, active);
+                }
             }
             Shape::Table(keys) => {
                 let (sections, values): (Vec<_>, Vec<_>) =
@@ -61,7 +68,9 @@ impl Template {
                 for key in values {
                     self.key(key, (join(&path, key.name) == "auth.secret").then(|| secret.into()));
                 }
-                sections.iter().for_each(|key| self.section(&path, key, secret));
+                for key in sections {
+                    self.section(&path, key, secret);
+                }
             }
             _ => {}
         }
@@ -71,7 +80,9 @@ impl Template {
     fn element(&mut self, path: &str, key: &Key, active: bool) {
         let name = join(path, key.name);
         if let Shape::Table(keys) = &key.shape {
-            keys.iter().for_each(|key| self.element(&name, key, active));
+            for key in keys {
+                self.element(&name, key, active);
+            }
             return;
         }
         self.doc(key);
@@ -113,7 +124,7 @@ impl Template {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Document, load};
+    use crate::config::{Document, Secret, load};
 
     fn load_text(text: String) -> crate::config::Loaded {
         load(Some(Document { path: "roomcast.toml".into(), text }), [], &[])
@@ -121,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_file_is_right_as_it_stands() {
-        let loaded = load_text(super::template(&"s".repeat(43)));
+        let loaded = load_text(super::template(&Secret::fresh().unwrap()));
         assert!(loaded.report.problems.is_empty(), "{}", loaded.report);
     }
 
@@ -132,7 +143,7 @@ mod tests {
             Some(rest) if rest.starts_with('[') || rest.contains(" = ") => format!("{rest}\n"),
             _ => format!("{line}\n"),
         };
-        let text: String = super::template(&"s".repeat(43)).lines().map(uncomment).collect();
+        let text: String = super::template(&Secret::fresh().unwrap()).lines().map(uncomment).collect();
         let loaded = load_text(text);
         let faults: Vec<_> = loaded.report.problems.iter().map(|problem| problem.key.as_str()).collect();
         // The examples of a secret and a public key exclude each other, and are no secrets.

@@ -1,0 +1,9 @@
+//! One module for each command: its flags, and what it does with them.
+
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod dev;
+pub(crate) mod init;
+pub(crate) mod layers;
+pub(crate) mod serve;
+pub(crate) mod token;

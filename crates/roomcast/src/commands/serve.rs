@@ -1,0 +1,57 @@
+//! `roomcast serve`: a server for others, as configured. Refuses to start where nobody could prove who they are.
+
+use super::layers::{self, Layers, LogArgs, flag};
+use crate::{
+    assembly,
+    config::{Config, Loaded, Origin},
+    console,
+    failure::Failure,
+    listen::{self, Listening},
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  roomcast serve                                   with the roomcast.toml of this directory
+  roomcast serve --config /etc/roomcast.toml --listen 0.0.0.0:443
+  roomcast serve --set limits.sends_per_second=20 --log-format json
+  ROOMCAST_AUTH_SECRET=… roomcast serve            without any file";
+
+/// Run it for others, with keys and rules from a configuration
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    layers: Layers,
+    /// Addresses to listen on, separated by commas [default: 0.0.0.0:8000,[::]:8000]
+    #[arg(long, value_name = "ADDR", value_parser = listen::flag_value)]
+    listen: Option<String>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl Args {
+    /// Serves until it is told to stop.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let listen = flag("--listen", "server.listen", self.listen.as_ref());
+        let mut loaded = self.layers.load(self.log.flags().into_iter().chain(listen).collect())?;
+        loaded.require_keys();
+        let (config, loaded) = layers::usable(loaded)?;
+        let families_optional = *loaded.origin("server.listen") == Origin::Default;
+        let listening = listen::bind(&config.server.listen, families_optional)?;
+        console::line(banner(&listening, &config, &loaded))?;
+        assembly::serve(assembly::Mode::Serve, &config, listening)
+    }
+}
+
+/// Where it listens and in which mode.
+fn banner(listening: &Listening, config: &Config, loaded: &Loaded) -> String {
+    let auth = &config.auth;
+    let keys = usize::from(auth.secret.is_some()) + auth.keys.len() + auth.api_keys.len();
+    let plural = if keys == 1 { "" } else { "s" };
+    let file = loaded.report.document.as_ref();
+    let source = file.map_or("no file".into(), |document| document.path.display().to_string());
+    format!(
+        "Roomcast serve on {}: {keys} key{plural}, memory only, configured by {source}",
+        listening.describe()
+    )
+}

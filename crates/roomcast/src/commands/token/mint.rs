@@ -1,0 +1,157 @@
+//! `roomcast token mint`: signs a token with a secret of the configuration.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use roomcast_protocol::{Pattern, Rights};
+use roomcast_server::auth::{Algorithm, SetupError, Signer};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    commands::{
+        layers::{Layers, flag},
+        token::unix_now,
+    },
+    config::Auth,
+    console,
+    failure::Failure,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  roomcast token mint --user ada
+  roomcast token mint --user ada --ttl 60 --info '{\"name\":\"Ada\"}'
+  roomcast token mint --user ada --room 'chat:*=join,send,history' --room 'news=join'
+  TOKEN=$(roomcast token mint --user ada) && roomcast sub lobby --token $TOKEN
+
+Without --room the token has no `rooms` claim: the rules of the configuration say what the user may do.";
+
+/// Sign a token for a user
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// The user it is for (claim `sub`)
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// Rights in the rooms of a pattern: any of join, send, history, presence, or *; may be repeated
+    #[arg(long = "room", value_name = "PATTERN=RIGHTS", value_parser = grant)]
+    rooms: Vec<(String, Value)>,
+    /// Seconds until it expires
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    ttl: u64,
+    /// An object that others see in presence
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    info: Option<Map<String, Value>>,
+    /// The key of [[auth.keys]] to sign with [default: the secret of [auth]]
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
+    /// The PEM file of that key's private half, where the configuration has only the public one
+    #[arg(long, value_name = "FILE", requires = "key")]
+    private_key: Option<PathBuf>,
+    /// The secret to sign with, instead of a configured one; other users of this machine can see it
+    #[arg(long, value_name = "TEXT", conflicts_with = "key")]
+    secret: Option<String>,
+    #[command(flatten)]
+    layers: Layers,
+    /// Print JSON: the token, its claims and when it expires
+    #[arg(long)]
+    json: bool,
+}
+
+/// `chat:*=join,send`.
+fn grant(text: &str) -> Result<(String, Value), String> {
+    let (pattern, rights) =
+        text.rsplit_once('=').ok_or("write PATTERN=RIGHTS, such as 'chat:*=join,send'")?;
+    Pattern::new(pattern).map_err(|error| error.to_string())?;
+    let rights: Vec<_> = rights.split(',').map(|right| right.trim().to_owned()).collect();
+    match rights.iter().find(|right| Rights::named(right).is_none()) {
+        Some(unknown) => {
+            Err(format!("\"{unknown}\" is no right; there are join, send, history, presence and *"))
+        }
+        None => Ok((pattern.into(), rights.into())),
+    }
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err("it must be an object, such as '{\"name\":\"Ada\"}'".into()),
+        Err(error) => Err(format!("not JSON: {error}")),
+    }
+}
+
+impl Args {
+    /// Prints a token and nothing else, so that a script can use it.
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let flags = flag("--secret", "auth.secret", self.secret.as_ref());
+        let (config, _) = self.layers.config(flags.into_iter().collect())?;
+        let claims = self.claims(&config.auth)?;
+        let token = self.signer(&config.auth)?.mint(&claims).map_err(unusable)?;
+        if self.json {
+            console::json(&json!({ "token": token, "expires_at": claims["exp"], "claims": claims }))
+        } else {
+            console::line(token)
+        }
+    }
+
+    fn claims(&self, auth: &Auth) -> Result<Value, Failure> {
+        let now = unix_now().as_secs();
+        let expires =
+            now.checked_add(self.ttl).ok_or_else(|| Failure::said("--ttl is too far in the future"))?;
+        let mut claims = json!({ "sub": self.user, "iat": now, "exp": expires });
+        let optional = [
+            ("iss", auth.issuer.as_ref().map(|issuer| json!(issuer))),
+            ("aud", auth.audience.as_ref().map(|audience| json!(audience))),
+            ("info", self.info.as_ref().map(|info| json!(info))),
+            ("rooms", (!self.rooms.is_empty()).then(|| self.rooms.iter().cloned().collect())),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                claims[name] = value;
+            }
+        }
+        Ok(claims)
+    }
+
+    fn signer(&self, auth: &Auth) -> Result<Signer, Failure> {
+        let Some(id) = &self.key else {
+            let secret = auth.secret.as_ref().ok_or_else(no_secret)?;
+            return Signer::secret(Algorithm::Hs256, secret.expose()).map_err(unusable);
+        };
+        let Some(key) = auth.keys.iter().find(|key| key.id == *id) else {
+            let known: Vec<_> = auth.keys.iter().map(|key| key.id.as_str()).collect();
+            return Err(Failure::said(format!("no [[auth.keys]] has the id \"{id}\"; there are {known:?}")));
+        };
+        let signer = match (&key.secret, &self.private_key) {
+            (Some(secret), _) => Signer::secret(key.algorithm, secret.expose()),
+            (None, Some(path)) => Signer::private(key.algorithm, &read(path)?),
+            (None, None) => {
+                return Err(Failure::with_help(
+                    format!(
+                        "the configuration has only the public half of \"{id}\" ({})",
+                        key.algorithm.name()
+                    ),
+                    "name the file of its private half with --private-key FILE",
+                ));
+            }
+        };
+        signer.map(|signer| signer.named(id)).map_err(unusable)
+    }
+}
+
+fn unusable(error: SetupError) -> Failure {
+    Failure::said(error.to_string())
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::said(format!("can't read {}: {error}", path.display())))
+}
+
+fn no_secret() -> Failure {
+    Failure::with_help(
+        "there is no secret to sign with: no `[auth] secret` in the configuration",
+        "write one with `roomcast init`, or name the file with --config FILE",
+    )
+}

@@ -1,0 +1,212 @@
+//! Opens the sockets to listen on, both address families on one port where both are wanted. Accepts nothing.
+
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::failure::Failure;
+
+/// Connections that the kernel keeps while we are not accepting.
+const BACKLOG: i32 = 4_096;
+
+/// How often a port that is free in one family may be taken in the other before we give up.
+const PORT_TRIES: usize = 16;
+
+/// Sockets that listen, and what they lack.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    /// Ready to accept; never empty.
+    pub(crate) sockets: Vec<TcpListener>,
+    /// Where they listen, in the order asked for.
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// Families that were left out because this machine lacks them: `IPv6`.
+    pub(crate) without: Vec<&'static str>,
+}
+
+impl Listening {
+    /// The first address, for a browser or a command.
+    pub(crate) fn url(&self) -> String {
+        self.addresses.first().map(url).unwrap_or_default()
+    }
+
+    /// `http://127.0.0.1:8000 (also http://[::1]:8000)`, and what is lacking.
+    pub(crate) fn describe(&self) -> String {
+        let also = self.addresses.iter().skip(1).map(|address| format!("also {}", url(address)));
+        let without = self.without.iter().map(|family| format!("no {family} on this machine"));
+        let remarks: Vec<_> = also.chain(without).collect();
+        if remarks.is_empty() { self.url() } else { format!("{} ({})", self.url(), remarks.join(", ")) }
+    }
+}
+
+fn url(address: &SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// Both loopback addresses on one port; 0 lets the system choose.
+pub(crate) fn loopback(port: u16) -> Vec<SocketAddr> {
+    vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
+}
+
+/// What `--listen` takes: addresses with a port, separated by commas; `localhost:PORT` is both loopbacks.
+pub(crate) fn flag_value(text: &str) -> Result<String, String> {
+    let expand = |address: &str| match address.strip_prefix("localhost:") {
+        Some(port) => Ok(format!("127.0.0.1:{port},[::1]:{port}")),
+        None => address.parse().map(|address: SocketAddr| address.to_string()).map_err(|_| hint(address)),
+    };
+    text.split(',')
+        .map(str::trim)
+        .map(expand)
+        .collect::<Result<Vec<_>, _>>()
+        .map(|addresses| addresses.join(","))
+}
+
+fn hint(address: &str) -> String {
+    let example = address
+        .trim_start_matches(':')
+        .parse::<u16>()
+        .map_or("127.0.0.1:8000".into(), |port| format!("127.0.0.1:{port}"));
+    format!("write an address and a port, like {example}")
+}
+
+/// Listens on all of `addresses`. With `families_optional`, one whose family this machine lacks is left out.
+/// Addresses with port 0 all get one port, the same.
+pub(crate) fn bind(addresses: &[SocketAddr], families_optional: bool) -> Result<Listening, Failure> {
+    for _ in 1..PORT_TRIES {
+        match try_bind(addresses, families_optional) {
+            Err(fault) if fault.is_taken() && addresses.iter().all(|address| address.port() == 0) => {}
+            outcome => return outcome.map_err(|fault| fault.explain()),
+        }
+    }
+    try_bind(addresses, families_optional).map_err(|fault| fault.explain())
+}
+
+fn try_bind(addresses: &[SocketAddr], families_optional: bool) -> Result<Listening, Fault> {
+    let mut listening = Listening { sockets: Vec::new(), addresses: Vec::new(), without: Vec::new() };
+    let mut missing = None;
+    for &address in addresses {
+        let shared = listening.addresses.first().map(SocketAddr::port).filter(|_| address.port() == 0);
+        let address = SocketAddr::new(address.ip(), shared.unwrap_or(address.port()));
+        match bind_one(address) {
+            Ok((socket, bound)) => {
+                listening.sockets.push(socket);
+                listening.addresses.push(bound);
+            }
+            Err(fault) if families_optional && fault.is_missing_family() => {
+                listening.without.push(if address.is_ipv6() { "IPv6" } else { "IPv4" });
+                missing = Some(fault);
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    match missing {
+        Some(fault) if listening.sockets.is_empty() => Err(fault),
+        _ => Ok(listening),
+    }
+}
+
+fn bind_one(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {
+    let fault = |step| move |error| Fault { address, step, error };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+        .map_err(fault(Step::Open))?;
+    let ready = || {
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // A restart must not wait for the connections of the last run to fade away.
+        #[cfg(unix)]
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())
+    };
+    ready().map_err(fault(Step::Bind))?;
+    socket.listen(BACKLOG).map_err(fault(Step::Bind))?;
+    let listener = TcpListener::from(socket);
+    let bound = listener.local_addr().map_err(fault(Step::Bind))?;
+    Ok((listener, bound))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Open,
+    Bind,
+}
+
+struct Fault {
+    address: SocketAddr,
+    step: Step,
+    error: io::Error,
+}
+
+impl Fault {
+    fn is_taken(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
+    }
+
+    /// A kernel without the family refuses the socket; one that has it switched off refuses its addresses.
+    fn is_missing_family(&self) -> bool {
+        self.step == Step::Open || self.error.kind() == io::ErrorKind::AddrNotAvailable
+    }
+
+    fn explain(self) -> Failure {
+        let Self { address, error, .. } = &self;
+        let other = SocketAddr::new(address.ip(), if address.port() == 8000 { 8001 } else { 0 });
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Failure::with_help(
+                format!(
+                    "port {} is in use on {}: perhaps another Roomcast still runs there",
+                    address.port(),
+                    address.ip()
+                ),
+                format!("stop it, or listen elsewhere with --listen {other}"),
+            ),
+            io::ErrorKind::PermissionDenied => Failure::with_help(
+                format!("not allowed to listen on {address}: ports below 1024 need a privilege"),
+                "use a higher port and a reverse proxy, or grant CAP_NET_BIND_SERVICE",
+            ),
+            io::ErrorKind::AddrNotAvailable => Failure::with_help(
+                format!("can't listen on {address}: no interface of this machine has that address"),
+                "0.0.0.0 and [::] stand for all addresses of this machine",
+            ),
+            _ => Failure::said(format!("can't listen on {address}: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_port_0_get_one_port() {
+        let listening = bind(&loopback(0), true).unwrap();
+        let ports: Vec<_> = listening.addresses.iter().map(SocketAddr::port).collect();
+        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
+        assert_eq!(listening.sockets.len() + listening.without.len(), 2);
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_a_way_out() {
+        let first = bind(&loopback(0)[..1], false).unwrap();
+        let port = first.addresses[0].port();
+        let Err(Failure::Said { message, help }) = bind(&first.addresses, false) else {
+            panic!("bound twice")
+        };
+        assert!(message.starts_with(&format!("port {port} is in use")), "{message}");
+        assert!(help.unwrap().contains("--listen 127.0.0.1:"));
+    }
+
+    #[test]
+    fn what_the_flag_takes() {
+        let check = |text: &str, expected: Result<&str, &str>| {
+            assert_eq!(flag_value(text), expected.map(String::from).map_err(String::from), "{text}");
+        };
+        check("127.0.0.1:80", Ok("127.0.0.1:80"));
+        check("localhost:0", Ok("127.0.0.1:0,[::1]:0"));
+        check("0.0.0.0:1, [::]:1", Ok("0.0.0.0:1,[::]:1"));
+        check(":9000", Err("write an address and a port, like 127.0.0.1:9000"));
+        check("example.com:1", Err("write an address and a port, like 127.0.0.1:8000"));
+    }
+}
