@@ -118,7 +118,6 @@ pub struct Builder {
     rules: Vec<RoomRule>,
     engine: Option<Box<dyn Engine>>,
     authorizer: Arc<dyn Authorizer>,
-    memory_bytes_max: usize,
 }
 
 impl fmt::Debug for Builder {
@@ -137,7 +136,6 @@ impl Default for Builder {
             rules: Vec::new(),
             engine: None,
             authorizer: Arc::new(NoTokens),
-            memory_bytes_max: 512 * 1024 * 1024,
         }
     }
 }
@@ -157,17 +155,10 @@ impl Builder {
         self
     }
 
-    /// An engine other than memory.
+    /// An engine other than [`Memory`] with its defaults.
     #[must_use]
     pub fn engine(mut self, engine: impl Engine) -> Self {
         self.engine = Some(Box::new(engine));
-        self
-    }
-
-    /// Bytes that the memory engine may hold.
-    #[must_use]
-    pub fn memory_bytes_max(mut self, bytes: usize) -> Self {
-        self.memory_bytes_max = bytes;
         self
     }
 
@@ -196,7 +187,7 @@ impl Builder {
         let inner = Arc::new(Inner {
             shared,
             rules: Rules::new(self.rules),
-            engine: self.engine.unwrap_or_else(|| Box::new(Memory::new(self.memory_bytes_max))),
+            engine: self.engine.unwrap_or_else(|| Box::new(Memory::default())),
             authorizer: self.authorizer,
             rooms: Rooms::default(),
             sessions: Sessions::default(),

@@ -4,15 +4,26 @@
 use std::{
     collections::{HashMap, VecDeque},
     hash::Hasher,
+    time::Duration,
 };
 
 use roomcast_protocol::{Timestamp, server};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-/// How long a key is remembered, in milliseconds.
-const WINDOW_MS: u64 = 5 * 60 * 1000;
-/// Keys remembered for one room, at most.
-const KEYS_MAX: usize = 100_000;
+/// How long, and how many, keys are remembered for one room: whichever is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// How long after its use.
+    pub window: Duration,
+    /// How many.
+    pub keys_max: usize,
+}
+
+impl Default for KeyLimits {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(300), keys_max: 100_000 }
+    }
+}
 
 /// A publisher's id for a message, and what the message was: 128-bit hashes of both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,8 +79,8 @@ impl Keys {
     pub const BYTES: usize = 96;
 
     /// Whether the key was used within the window.
-    pub fn look(&mut self, now_ms: u64, key: Key) -> Seen {
-        self.forget(now_ms);
+    pub fn look(&mut self, now_ms: u64, key: Key, limits: KeyLimits) -> Seen {
+        self.forget(now_ms, limits);
         match self.entries.get(&key.name) {
             None => Seen::Never,
             Some(entry) if entry.content == key.content => Seen::At(entry.seq, entry.timestamp),
@@ -78,8 +89,8 @@ impl Keys {
     }
 
     /// Remembers a key that was never seen.
-    pub fn remember(&mut self, now_ms: u64, key: Key, at: (u64, Timestamp)) {
-        if self.order.len() >= KEYS_MAX {
+    pub fn remember(&mut self, now_ms: u64, key: Key, at: (u64, Timestamp), limits: KeyLimits) {
+        if self.order.len() >= limits.keys_max.max(1) {
             self.forget_oldest();
         }
         self.entries.insert(key.name, Entry { content: key.content, seq: at.0, timestamp: at.1 });
@@ -87,8 +98,9 @@ impl Keys {
     }
 
     /// Forgets what is over the window.
-    pub fn forget(&mut self, now_ms: u64) {
-        while self.order.front().is_some_and(|(used_ms, _)| used_ms + WINDOW_MS <= now_ms) {
+    pub fn forget(&mut self, now_ms: u64, limits: KeyLimits) {
+        let window_ms = limits.window.as_millis() as u64;
+        while self.order.front().is_some_and(|(used_ms, _)| used_ms + window_ms <= now_ms) {
             self.forget_oldest();
         }
         if self.order.is_empty() && self.entries.capacity() > 0 {
@@ -125,27 +137,31 @@ impl Seen {
 mod tests {
     use super::*;
 
+    fn key(id: &str, content: &str) -> Key {
+        Key::new(("ada", id), ("text", content))
+    }
+
     #[test]
     fn a_repeat_is_known_for_five_minutes() {
-        let mut keys = Keys::default();
-        let key = |content| Key::new(("ada", "m1"), ("text", content));
-        assert_eq!(keys.look(0, key("{}")), Seen::Never);
-        keys.remember(0, key("{}"), (7, Timestamp(1)));
-        assert_eq!(keys.look(WINDOW_MS - 1, key("{}")), Seen::At(7, Timestamp(1)));
-        assert_eq!(keys.look(WINDOW_MS - 1, key("{ }")), Seen::Differently);
-        assert_eq!(keys.look(0, Key::new(("ada", "m2"), ("text", "{}"))), Seen::Never);
-        assert_eq!(keys.look(0, Key::new(("adam", "1"), ("text", "{}"))), Seen::Never);
-        assert_eq!(keys.look(WINDOW_MS, key("{}")), Seen::Never);
+        let (mut keys, limits) = (Keys::default(), KeyLimits::default());
+        assert_eq!(keys.look(0, key("m1", "{}"), limits), Seen::Never);
+        keys.remember(0, key("m1", "{}"), (7, Timestamp(1)), limits);
+        assert_eq!(keys.look(299_999, key("m1", "{}"), limits), Seen::At(7, Timestamp(1)));
+        assert_eq!(keys.look(299_999, key("m1", "{ }"), limits), Seen::Differently);
+        assert_eq!(keys.look(0, key("m2", "{}"), limits), Seen::Never);
+        assert_eq!(keys.look(0, Key::new(("adam", "1"), ("text", "{}")), limits), Seen::Never);
+        assert_eq!(keys.look(300_000, key("m1", "{}"), limits), Seen::Never);
         assert!(keys.is_empty());
     }
 
     #[test]
     fn bounded() {
-        let mut keys = Keys::default();
-        for i in 0..=KEYS_MAX {
-            keys.remember(0, Key::new(("ada", &i.to_string()), ("text", "")), (i as u64, Timestamp(0)));
+        let (mut keys, limits) = (Keys::default(), KeyLimits { keys_max: 10, ..KeyLimits::default() });
+        for i in 0..=10 {
+            keys.remember(0, key(&i.to_string(), ""), (i, Timestamp(0)), limits);
         }
-        assert_eq!(keys.len(), KEYS_MAX);
-        assert_eq!(keys.look(0, Key::new(("ada", "0"), ("text", ""))), Seen::Never);
+        assert_eq!(keys.len(), 10);
+        assert_eq!(keys.look(0, key("0", ""), limits), Seen::Never);
+        assert_eq!(keys.look(0, key("1", ""), limits), Seen::At(1, Timestamp(0)));
     }
 }

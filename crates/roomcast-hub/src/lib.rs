@@ -33,7 +33,7 @@ pub use connection::{Connection, ConnectionId, Departure};
 pub use counters::{Counters, Gauge};
 pub use feed::{Audience, Feed};
 pub use hub::{Authorizer, Builder, Entrance, Hub, NotAdmitted};
-pub use keys::{Key, Keys, Seen};
+pub use keys::{Key, KeyLimits, Keys, Seen};
 pub use room::{HistoryPage, Publication, PublishError, Publisher, Room, RoomSummary};
 pub use rule::{PresenceRule, Retention, RoomRule};
 pub use turn::Turn;

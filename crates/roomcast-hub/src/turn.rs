@@ -31,6 +31,8 @@ pub struct Turn<'c> {
     /// Rooms whose tip this turn has moved.
     moved: SmallVec<[Arc<Room>; 2]>,
     congested: bool,
+    /// How the connection ends, should it end in this turn.
+    departure: Departure,
 }
 
 impl<'c> Turn<'c> {
@@ -89,6 +91,12 @@ impl<'c> Turn<'c> {
         self.session.close(close, text, &mut self.answers);
     }
 
+    /// The client says good-bye.
+    pub fn goodbye(&mut self, departure: Departure) {
+        self.departure = departure;
+        self.close(Close::Normal, "good-bye");
+    }
+
     /// Joins the room of the connection's path. A refusal ends the connection.
     pub fn bind(&mut self, room: RoomName, join: Join) {
         match self.session.bind(room, join) {
@@ -103,13 +111,13 @@ impl<'c> Turn<'c> {
     pub fn finish(mut self) {
         self.write();
         let closed = self.session.is_closed();
-        let Self { connection, session, moved, .. } = self;
+        let Self { connection, session, moved, departure, .. } = self;
         drop(session);
         for room in &moved {
             room.drain();
         }
         if closed {
-            connection.close(Close::Normal, "", Departure::Lost);
+            connection.close(Close::Normal, "", departure);
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use ::http::{HeaderMap, Uri};
 use axum::{Router, routing::any};
 use roomcast_hub::{Authorizer, Hub};
 use roomcast_protocol::{Code, SessionId, Timestamp};
 use roomcast_session::Identity;
 
 use crate::{
-    auth::{Authenticator, Origins},
+    auth::{AuthError, Authenticator, Credentials, Origins, session},
     playground, websocket,
 };
 
@@ -25,6 +26,19 @@ pub struct App {
     pub cookie: Option<String>,
     /// Whether the playground is served at `/`; for `dev`.
     pub playground: bool,
+}
+
+impl App {
+    /// Who a request is from, and whether its session was minted for it. The one judgement of every door: the
+    /// page's origin, then the session, then the token.
+    pub(crate) fn identify(&self, headers: &HeaderMap, uri: &Uri) -> Result<(Identity, bool), AuthError> {
+        self.origins.check(headers)?;
+        let query = uri.query().unwrap_or_default();
+        let session = session(headers, query)?;
+        let credentials = Credentials::find(headers, query, self.cookie.as_deref());
+        let identity = self.authenticator.identify(&credentials, &session.id, self.hub.now().wall)?;
+        Ok((identity, session.minted))
+    }
 }
 
 /// All doors as a router, to be served, or nested in somebody's own.

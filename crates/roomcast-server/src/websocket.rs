@@ -15,13 +15,13 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, Request, State},
     response::Response,
 };
 use http::{HeaderValue, header};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::{rt::TokioIo, server::conn::auto};
 use roomcast_hub::{Connection, Departure, Entrance, Hub, NotAdmitted, Turn};
 use roomcast_protocol::{Close, Join, Limits, Position, Positions, Queue, RoomName, SUBPROTOCOL, Wire};
 use roomcast_session::Identity;
@@ -133,8 +133,9 @@ fn bind(room: &str, query: &Query<'_>, limits: &Limits) -> Result<(RoomName, Joi
 /// A connection's life after the handshake.
 async fn run(app: Arc<App>, upgraded: OnUpgrade, arrival: Arrival) {
     let Ok(upgraded) = upgraded.await else { return };
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let (socket, early) = (parts.io.into_inner(), parts.read_buf);
+    let Some((socket, early)) = socket_of(upgraded) else {
+        return tracing::error!("a WebSocket did not come over plain TCP; it can't be served");
+    };
     let Arrival { identity, attempt, bound, wire, decoder } = arrival;
     let identity = match identity {
         Ok(identity) => identity,
@@ -161,6 +162,17 @@ async fn run(app: Arc<App>, upgraded: OnUpgrade, arrival: Arrival) {
     let mut reader = Reader { hub, connection, decoder, unread };
     let departure = poll_fn(|cx| reader.poll(cx)).await;
     reader.hub.dismiss(&reader.connection, departure);
+}
+
+/// The TCP socket below an upgraded connection, and what was read of it beyond the handshake; whether our own
+/// accept loop served it or an embedder's `axum::serve`.
+fn socket_of(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Some((parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
+    Some((parts.io.into_inner(), parts.read_buf))
 }
 
 fn close(hub: &Hub, connection: &Arc<Connection>, close: Close, message: &str) {
@@ -249,10 +261,10 @@ fn handle(turn: &mut Turn<'_>, event: Event<'_>) -> Option<Departure> {
         Event::Pong(_) => turn.pong(),
         Event::Binary(_) => turn.close(Close::Binary, "roomcast.v1 is JSON in text frames, not binary"),
         Event::Close(frame) => {
-            let code = frame.map(|(code, _)| code);
-            turn.close(Close::Normal, "");
-            let clean = matches!(code, None | Some(CloseCode::NORMAL));
-            return Some(if clean { Departure::Clean } else { Departure::Lost });
+            let clean = matches!(frame, None | Some((CloseCode::NORMAL, _)));
+            let departure = if clean { Departure::Clean } else { Departure::Lost };
+            turn.goodbye(departure);
+            return Some(departure);
         }
     }
     None

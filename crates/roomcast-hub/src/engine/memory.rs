@@ -14,7 +14,7 @@ use roomcast_protocol::{Draft, Epoch, Frame, Reset, RoomName, server::Delivered}
 use roomcast_session::Now;
 
 use super::{AppendError, Batch, Bounds, Engine, Log, Page, Range, Ticket};
-use crate::{Audience, Feed, Key, Keys, RoomRule, Seen};
+use crate::{Audience, Feed, Key, KeyLimits, Keys, RoomRule, Seen};
 
 /// What a log costs beside its messages, in bytes, rounded up.
 const LOG_BYTES: usize = 512;
@@ -38,11 +38,12 @@ struct Logs {
     epochs: AtomicU64,
 }
 
-/// What all logs together hold.
+/// What all logs together hold, and what each may remember.
 #[derive(Debug)]
 struct Budget {
     bytes: AtomicUsize,
     bytes_max: usize,
+    keys: KeyLimits,
 }
 
 impl Budget {
@@ -59,15 +60,22 @@ impl Budget {
     }
 }
 
+impl Default for Memory {
+    /// 512 MiB in all.
+    fn default() -> Self {
+        Self::new(512 * 1024 * 1024, KeyLimits::default())
+    }
+}
+
 impl Memory {
-    /// An engine whose logs hold `bytes_max` together, at most.
-    pub fn new(bytes_max: usize) -> Self {
+    /// An engine whose logs hold `bytes_max` together, at most, and each remembers keys within limits.
+    pub fn new(bytes_max: usize, keys: KeyLimits) -> Self {
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).expect("the system has randomness");
         Self(Arc::new(Logs {
             logs: Mutex::default(),
             idle: Mutex::default(),
-            budget: Arc::new(Budget { bytes: AtomicUsize::new(0), bytes_max }),
+            budget: Arc::new(Budget { bytes: AtomicUsize::new(0), bytes_max, keys }),
             nonce: u64::from_le_bytes(nonce),
             epochs: AtomicU64::new(0),
         }))
@@ -242,7 +250,7 @@ impl LogState {
         while self.entries.front().is_some_and(old) {
             self.pop(budget);
         }
-        self.keys.forget(now.ms);
+        self.keys.forget(now.ms, budget.keys);
         self.count_keys(budget);
     }
 
@@ -261,7 +269,7 @@ impl Log for MemoryLog {
             home.make_room();
         }
         let mut state = self.state.lock();
-        let seen = key.map_or(Seen::Never, |key| state.keys.look(now.ms, key));
+        let seen = key.map_or(Seen::Never, |key| state.keys.look(now.ms, key, self.budget.keys));
         if seen == Seen::Differently {
             return Ticket::Now(Err(AppendError::Conflict));
         }
@@ -276,7 +284,7 @@ impl Log for MemoryLog {
         let seq = prev + 1;
         let frame = draft.seal(seq, prev);
         if let Some(key) = key {
-            state.keys.remember(now.ms, key, (seq, timestamp));
+            state.keys.remember(now.ms, key, (seq, timestamp), self.budget.keys);
             state.count_keys(&self.budget);
         }
         state.head = seq;
@@ -330,6 +338,6 @@ mod tests {
 
     #[test]
     fn conforms() {
-        conformance::check(&|| Box::new(Memory::new(64 * 1024 * 1024)));
+        conformance::check(&|| Box::new(Memory::new(64 * 1024 * 1024, KeyLimits::default())));
     }
 }

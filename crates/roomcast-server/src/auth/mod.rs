@@ -27,7 +27,7 @@ pub use self::{
     error::{AuthError, SetupError},
     keys::{Algorithm, Key, Keys},
     mint::Signer,
-    origins::{Origins, is_loopback_host},
+    origins::Origins,
 };
 
 /// What guests are named, before the part that is made from their session.
@@ -54,6 +54,23 @@ pub struct Authenticator {
     pub named_guests: bool,
     /// Bytes of a token, at most.
     pub token_bytes_max: usize,
+}
+
+impl Default for Authenticator {
+    /// Lets nobody in.
+    fn default() -> Self {
+        let nobody = Arc::new(Grants::Rules(Vec::new()));
+        Self {
+            keys: Keys::default(),
+            requirements: Requirements::default(),
+            api_keys: ApiKeys::default(),
+            users: nobody.clone(),
+            anonymous: nobody,
+            backend: Arc::new(Grants::all()),
+            named_guests: false,
+            token_bytes_max: 8 * 1024,
+        }
+    }
 }
 
 impl Authenticator {
