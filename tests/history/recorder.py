@@ -42,13 +42,15 @@ class Run:
         """Publishes everything, lets every reader reach the head, and returns the history."""
         readers = [Reader(self, f"reader{n}") for n in range(self.readers)]
         reading = [asyncio.create_task(reader.run()) for reader in readers]
-        async with asyncio.timeout(DONE_SECONDS):
-            await asyncio.gather(*(Publisher(self, f"writer{n}").run() for n in range(self.publishers)))
-            head = await self.head()
-            await asyncio.gather(*(reader.reached(head) for reader in readers))
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
+        try:
+            async with asyncio.timeout(DONE_SECONDS):
+                await asyncio.gather(*(Publisher(self, f"writer{n}").run() for n in range(self.publishers)))
+                head = await self.head()
+                await asyncio.gather(*(reader.reached(head) for reader in readers))
+        finally:
+            for task in reading:
+                task.cancel()
+            await asyncio.gather(*reading, return_exceptions=True)
         for reader in readers:
             self.record("end", reader.name, epoch=head[0], seq=head[1])
         return self.history

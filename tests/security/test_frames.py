@@ -1,5 +1,6 @@
 """Attacks in frames: protocol errors and their codes, declared sizes, floods, bombs, hostile JSON."""
 
+import json
 import os
 import struct
 import zlib
@@ -137,6 +138,25 @@ def test_a_few_pings_are_answered(dev):
         assert pongs == [bytes([number]) for number in range(5)]
 
 
+def test_compression_is_without_context_takeover(dev, room):
+    with Raw(dev) as raw:
+        headers = raw.upgrade(f"/ws/{room}", extra=[DEFLATE])
+        agreed = headers["sec-websocket-extensions"]
+        assert agreed.startswith("permessage-deflate") and "server_no_context_takeover" in agreed
+        for _ in range(2):
+            raw.send_json({"type": "text", "data": {"content": "x" * 20_000}})
+            large = next(found for found in iter(raw.next_frame, None) if found[2])
+            assert len(large[1]) < 1000
+            text = zlib.decompressobj(-15).decompress(large[1] + b"\0\0\xff\xff")
+            assert json.loads(text)["data"]["content"] == "x" * 20_000
+
+
+def test_small_messages_go_plain(dev):
+    with open_(dev, extra=[DEFLATE]) as raw:
+        raw.send_json({"type": "ping"})
+        assert [raw.next_frame()[2] for _ in range(2)] == [False, False]
+
+
 def test_a_deflate_bomb_is_close_1009_and_costs_no_memory(alone):
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = b"".join(compressor.compress(b"\0" * MIB) for _ in range(256)) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -161,7 +181,6 @@ HOSTILE = {
     "a duplicate key": '{"a":1,"a":2}',
     "a duplicate key, escaped": '{"author":"x","\\u0061uthor":"y"}',
     "a number of 10,000 digits": '{"a":' + "9" * 10_000 + "}",
-    "an exponent beyond all": '{"a":1e999999999}',
     "an array": "[1]",
     "a string": '"x"',
     "a number": "5",

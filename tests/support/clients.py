@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import secrets
@@ -62,7 +63,7 @@ class Websockets:
         await self.socket.close(code)
 
     def cut(self):
-        self.socket.transport.get_extra_info("socket").shutdown(SHUT_RDWR)
+        shut(self.socket.transport.get_extra_info("socket"))
 
 
 class Aiohttp:
@@ -95,7 +96,13 @@ class Aiohttp:
         await self.session.close()
 
     def cut(self):
-        self.socket.get_extra_info("socket").shutdown(SHUT_RDWR)
+        shut(self.socket.get_extra_info("socket"))
+
+
+def shut(socket):
+    """Ends both directions of a TCP connection, if it hasn't ended already."""
+    with contextlib.suppress(OSError, AttributeError):
+        socket.shutdown(SHUT_RDWR)
 
 
 PEERS = {"websockets": Websockets, "aiohttp": Aiohttp}
