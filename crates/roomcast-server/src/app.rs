@@ -10,7 +10,7 @@ use roomcast_session::Identity;
 
 use crate::{
     auth::{AuthError, Authenticator, Credentials, Origins, session},
-    playground, websocket,
+    http, playground, websocket,
 };
 
 /// The server's parts, made once.
@@ -48,7 +48,7 @@ pub fn router(app: Arc<App>) -> Router {
     if app.playground {
         routes = routes.merge(playground::routes());
     }
-    routes.with_state(app)
+    routes.with_state(app.clone()).merge(http::routes(app))
 }
 
 impl Authorizer for Authenticator {

@@ -6,6 +6,7 @@
 mod accept;
 mod app;
 pub mod auth;
+mod http;
 mod playground;
 mod query;
 mod server;

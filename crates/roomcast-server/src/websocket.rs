@@ -32,11 +32,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{
-    app::App,
-    auth::{AuthError, Credentials, session},
-    query::Query,
-};
+use crate::{app::App, auth::AuthError, query::Query};
 
 /// Bytes of the buffer that a thread reads into.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -99,7 +95,7 @@ fn upgrade(app: Arc<App>, room: Option<String>, mut request: Request) -> Respons
     }
     let query = Query::of(request.uri());
     let arrival = Arrival {
-        identity: identify(&app, &request),
+        identity: app.identify(request.headers(), request.uri()).map(|(identity, _)| identity),
         attempt: query.number("attempt").unwrap_or(0),
         bound: room.map(|room| bind(&room, &query, limits)),
         wire,
@@ -107,15 +103,6 @@ fn upgrade(app: Arc<App>, room: Option<String>, mut request: Request) -> Respons
     };
     tokio::spawn(run(app, upgraded, arrival));
     response
-}
-
-/// Who asks, from the page's origin, the token and the session.
-fn identify(app: &App, request: &Request) -> Result<Identity, AuthError> {
-    app.origins.check(request.headers())?;
-    let query = request.uri().query().unwrap_or_default();
-    let session = session(request.headers(), query)?.id;
-    let credentials = Credentials::find(request.headers(), query, app.cookie.as_deref());
-    app.authenticator.identify(&credentials, &session, app.hub.now().wall)
 }
 
 /// What the path and query say of a room. The error is for the close's reason.

@@ -76,6 +76,19 @@ impl Origins {
         Err(AuthError::origin(format!("the page's origin {} is not allowed; {advice}", shown(&text))))
     }
 
+    /// In `dev`, whether a request's `Host` names this machine: any other name is that of a page which had it
+    /// point here (DNS rebinding), and such a page's own requests carry no `Origin`.
+    pub fn check_host(&self, headers: &HeaderMap) -> Result<(), AuthError> {
+        let (Allowed::Loopback, Some(host)) = (&self.0, headers.get(HOST)) else { return Ok(()) };
+        let host = String::from_utf8_lossy(host.as_bytes());
+        match Origin::read(&format!("http://{host}")) {
+            Some(named) if is_loopback(&named.host) => Ok(()),
+            _ => {
+                Err(AuthError::origin(format!("{} is not this machine; in dev use localhost", shown(&host))))
+            }
+        }
+    }
+
     fn allows(&self, origin: &str, host: &str) -> bool {
         let page = Origin::read(origin);
         match (&self.0, page) {
@@ -86,16 +99,6 @@ impl Origins {
             (Allowed::List(entries), Some(page)) => entries.iter().any(|entry| entry.matches(&page)),
         }
     }
-}
-
-/// Whether a request's `Host` names this machine. In `dev` any other name is that of a page which had it point
-/// here (DNS rebinding). A request without one comes from no browser.
-pub fn is_loopback_host(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST) else { return true };
-    host.to_str()
-        .ok()
-        .and_then(|host| Origin::read(&format!("http://{host}")))
-        .is_some_and(|o| is_loopback(&o.host))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -288,13 +291,14 @@ mod tests {
         let check = |host: &str, expected: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_str(host).unwrap());
-            assert_eq!(is_loopback_host(&headers), expected, "{host}");
+            assert_eq!(Origins::loopback().check_host(&headers).is_ok(), expected, "{host}");
+            assert!(Origins::new([]).unwrap().check_host(&headers).is_ok(), "{host}");
         };
         check("localhost:8000", true);
         check("127.0.0.1", true);
         check("[::1]:8000", true);
         check("evil.test:8000", false);
         check("localhost@evil.test", false);
-        assert!(is_loopback_host(&HeaderMap::new()));
+        assert!(Origins::loopback().check_host(&HeaderMap::new()).is_ok());
     }
 }

@@ -1,0 +1,120 @@
+//! The HTTP API: publishing, history, presence and typing without a socket, and what a back end alone may do.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `caller` | who asks, and what they may do |
+//! | `messages` | publishing and history |
+//! | `people` | presence and typing |
+//! | `backend` | rooms, publishing to many, ending a user's connections |
+//! | `operations` | health, readiness, metrics, the description in `OpenAPI` |
+//! | `body`, `path`, `problem`, `rates` | what the others read requests with and refuse them by |
+//!
+//! A body is read by the same code as a message on a socket, and a right is asked for in the same words. Nothing
+//! here holds a connection open or knows how frames travel.
+
+mod backend;
+mod body;
+mod caller;
+mod messages;
+mod operations;
+mod path;
+mod people;
+mod problem;
+mod rates;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{from_fn, from_fn_with_state, map_response},
+    response::{IntoResponse, Response},
+    routing::{delete, get, post},
+};
+use http::{HeaderName, HeaderValue, Method, header};
+use roomcast_protocol::Code;
+use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
+
+use self::{problem::Problem, rates::Rates};
+use crate::{app::App, auth::SESSION_HEADER};
+
+/// The header whose value is the id of a message that has none.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// How long a browser may remember what a preflight said.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
+
+/// What the API's routes share.
+#[derive(Clone, Debug)]
+struct Api {
+    app: Arc<App>,
+    rates: Arc<Rates>,
+}
+
+/// Every route of the API, and the answer to what is none.
+pub(crate) fn routes(app: Arc<App>) -> Router {
+    let api = Api { rates: Arc::default(), app };
+    let backend = Router::new()
+        .route("/publish", post(backend::publish))
+        .route("/rooms", get(backend::rooms))
+        .route("/rooms/{room}", get(backend::room))
+        .route("/users/{user}/connections", delete(backend::disconnect))
+        .route_layer(from_fn(caller::backend_only));
+    Router::new()
+        .route("/rooms/{room}/messages", get(messages::history).post(messages::publish))
+        .route("/rooms/{room}/presence", get(people::members).post(people::present).delete(people::leave))
+        .route("/rooms/{room}/typing", post(people::typing))
+        .merge(backend)
+        .route_layer(from_fn_with_state(api.clone(), caller::admit))
+        .merge(operations::routes())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_so)
+        .layer(map_response(unstored))
+        .layer(cors(&api.app))
+        .with_state(api)
+}
+
+/// Which pages a browser lets read the answers: those that may open a WebSocket.
+fn cors(app: &Arc<App>) -> CorsLayer {
+    let pages = app.clone();
+    let credentials = app.cookie.is_some();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |_, parts| pages.origins.check(&parts.headers).is_ok()))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, SESSION_HEADER, IDEMPOTENCY_KEY])
+        .expose_headers([SESSION_HEADER, header::RETRY_AFTER])
+        .allow_credentials(AllowCredentials::predicate(move |_, _| credentials))
+        .max_age(PREFLIGHT_AGE)
+}
+
+/// Answers are of the moment, and what they are their header says.
+async fn unstored(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn nothing_here(request: Request) -> Response {
+    let message = format!("there is nothing at {:?}; /openapi.json says what there is", request.uri().path());
+    Problem::new(Code::NotFound, message).into_response()
+}
+
+async fn not_so(request: Request) -> Response {
+    let message = format!("{} is not for {:?}", request.method(), request.uri().path());
+    Problem::new(Code::MethodNotAllowed, message).into_response()
+}
+
+/// An answer of JSON that `write` appends.
+fn json(write: impl FnOnce(&mut Vec<u8>)) -> Response {
+    let mut body = Vec::with_capacity(256);
+    write(&mut body);
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The answer to what has nothing to tell.
+fn done() -> Response {
+    json(|out| out.extend_from_slice(br#"{"status":"ok"}"#))
+}

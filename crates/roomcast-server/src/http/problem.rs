@@ -1,0 +1,118 @@
+//! A refusal, as HTTP tells it: problem details (RFC 9457) with the protocol's code.
+
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use roomcast_hub::PublishError;
+use roomcast_protocol::{Code, InvalidName, Limits, Object, Refusal, server};
+
+use crate::auth::AuthError;
+
+/// What was not done, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Problem {
+    pub(super) code: Code,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after: None }
+    }
+
+    pub(super) fn bad(message: impl Into<String>) -> Self {
+        Self::new(Code::BadRequest, message)
+    }
+
+    pub(super) fn invalid_room(error: &InvalidName) -> Self {
+        Self::new(Code::InvalidRoom, error.to_string())
+    }
+
+    /// A defect of the server: told as such, and the rest to its log.
+    pub(super) fn internal(cause: &dyn std::error::Error) -> Self {
+        tracing::error!(%cause, "a request could not be answered");
+        Self::new(Code::Internal, "the server has a defect; its log says more")
+    }
+
+    /// The same, with the time after which it may be tried again.
+    pub(super) fn after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// What a room says to a message.
+    pub(super) fn of_publish(PublishError { code, message }: PublishError, limits: &Limits) -> Self {
+        let problem = Self::new(code, message);
+        if code.retryable() { problem.after(limits.retry_after_min) } else { problem }
+    }
+
+    /// Appends it as one element of an array of answers.
+    pub(super) fn write_element(&self, out: &mut Vec<u8>) {
+        let mut element = Object::new(out);
+        element.text("status", "error");
+        server::problem_fields(&mut element, self.code, &self.message, self.retry_after);
+        element.end();
+    }
+
+    fn write(&self, status: StatusCode, out: &mut Vec<u8>) {
+        let mut details = Object::new(out);
+        details.text("type", "about:blank").text("title", status.canonical_reason().unwrap_or_default());
+        details.number("status", u64::from(status.as_u16())).text("detail", &self.message);
+        details.text("code", self.code.name()).flag("retryable", self.code.retryable());
+        if let Some(wait) = self.retry_after {
+            details.seconds("retry_after", wait);
+        }
+        details.end();
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        Self::new(error.code(), error.message())
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(Refusal { code, message, .. }: Refusal) -> Self {
+        Self::new(code, message)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut body = Vec::with_capacity(256);
+        self.write(status, &mut body);
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_millis().div_ceil(1000) as u64));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_rounds_up_to_seconds() {
+        let problem = Problem::new(Code::RateLimited, "slow down").after(Duration::from_millis(1250));
+        let mut element = Vec::new();
+        problem.write_element(&mut element);
+        assert_eq!(
+            std::str::from_utf8(&element).unwrap(),
+            r#"{"status":"error","code":"rate_limited","message":"slow down","retryable":true,"retry_after":1.25}"#
+        );
+        let response = problem.into_response();
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+}
