@@ -48,6 +48,7 @@ impl<'c> Turn<'c> {
             answers: Queue::default(),
             moved: SmallVec::new(),
             congested: false,
+            departure: Departure::Lost,
         }
     }
 
