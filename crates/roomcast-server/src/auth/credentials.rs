@@ -93,7 +93,7 @@ pub fn session(headers: &HeaderMap, query: &str) -> Result<Presented, AuthError>
         None => Ok(Presented { id: minted(), minted: true }),
         Some(text) => SessionId::new(&text)
             .map(|id| Presented { id, minted: false })
-            .map_err(|error| AuthError::unauthorized(error.to_string())),
+            .map_err(|error| AuthError::session(error.to_string())),
     }
 }
 
@@ -107,6 +107,7 @@ fn minted() -> SessionId {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use roomcast_protocol::{Close, Code};
 
     use super::*;
 
@@ -150,7 +151,8 @@ mod tests {
         let (one, other) = (session(&none, "").unwrap(), session(&none, "").unwrap());
         assert!(one.minted && one.id != other.id);
         for bad in ["", "short", "abcdefghijklmnopqrstu%2B"] {
-            assert!(session(&none, &format!("session={bad}")).is_err(), "{bad}");
+            let error = session(&none, &format!("session={bad}")).unwrap_err();
+            assert_eq!((error.code(), error.close()), (Code::BadRequest, Close::Unauthorized), "{bad}");
         }
     }
 }

@@ -26,6 +26,10 @@ impl AuthError {
         Self { code: Code::TokenExpired, close: Close::TokenExpired, message: message.into() }
     }
 
+    pub(super) fn session(message: impl Into<String>) -> Self {
+        Self { code: Code::BadRequest, close: Close::Unauthorized, message: message.into() }
+    }
+
     pub(super) fn origin(message: impl Into<String>) -> Self {
         Self { code: Code::Forbidden, close: Close::Origin, message: message.into() }
     }

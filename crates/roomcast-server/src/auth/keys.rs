@@ -223,8 +223,8 @@ impl Keys {
         }
     }
 
-    /// The keys that the token may be signed with: the one its `kid` names, else those without a name; without
-    /// a `kid` all. Only keys of the header's algorithm can match.
+    /// The keys that the token may be signed with: the one its `kid` names and no other; without a `kid` all.
+    /// Only keys of the header's algorithm can match.
     fn candidates(&self, header: &Header) -> Result<Vec<&Key>, AuthError> {
         if self.is_empty() {
             return Err(AuthError::unauthorized(
@@ -233,11 +233,12 @@ impl Keys {
         }
         let mut keys: Vec<&Key> = self.0.iter().collect();
         if let Some(kid) = header.kid.as_deref() {
-            let name = self.0.iter().filter_map(|key| key.id.as_deref()).find(|id| *id == kid);
-            keys.retain(|key| key.id.as_deref() == name);
+            keys.retain(|key| key.id.as_deref() == Some(kid));
             if keys.is_empty() {
-                let message = format!("no configured key is named {}, as the token's kid is", shown(kid));
-                return Err(AuthError::unauthorized(message));
+                return Err(AuthError::unauthorized(format!(
+                    "no key in auth.keys is named {}, as the token's kid is; leave kid out or add it",
+                    shown(kid)
+                )));
             }
         }
         keys.retain(|key| key.algorithm.name() == header.alg);

@@ -307,7 +307,7 @@ async fn who_asks_is_judged_first() {
     with(&[("authorization", &bearer(&json!({"sub": "ada", "exp": 1})))], "")
         .await
         .is_problem(Code::TokenExpired);
-    with(&[], "session=short").await.is_problem(Code::Unauthorized);
+    with(&[], "session=short").await.is_problem(Code::BadRequest);
     let token = bearer(&json!({"sub": "ada"}));
     let token = token.trim_start_matches("Bearer ");
     assert_eq!(with(&[], &format!("token={token}")).await.status, 200);
