@@ -1,15 +1,22 @@
 //! Puts the libraries together as configured, and runs them until a signal says stop.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
+use roomcast_hub::{Hub, RoomRule, engine::Memory};
 use roomcast_protocol::{Grants, Rights};
-use roomcast_server::auth::{Authenticator, Keys, Requirements};
+use roomcast_server::{
+    App, Settings,
+    auth::{Authenticator, Keys, Origins, Requirements},
+};
+use tokio::runtime::Runtime;
 
 use crate::{
     config::{Config, Loaded, Rule},
+    console,
     failure::Failure,
     listen::Listening,
-    signals, telemetry,
+    signals::Signals,
+    telemetry,
 };
 
 /// For whom the server is.
@@ -21,18 +28,84 @@ pub(crate) enum Mode {
     Serve,
 }
 
-/// Serves on `listening` until a signal says stop.
-pub(crate) fn serve(_mode: Mode, config: &Config, listening: Listening) -> Result<(), Failure> {
-    telemetry::start(config);
-    let runtime = tokio::runtime::Runtime::new();
-    let runtime = runtime.map_err(|error| Failure::said(format!("can't start threads: {error}")))?;
-    runtime.block_on(async {
-        let _listening = listening;
-        let signal = signals::stop().await;
-        let signal = signal.map_err(|error| Failure::said(format!("can't wait for signals: {error}")))?;
-        tracing::info!(signal, "stopping");
+/// A server as configured, not yet running.
+#[derive(Debug)]
+pub(crate) struct Assembly {
+    mode: Mode,
+    config: Config,
+    authenticator: Arc<Authenticator>,
+    origins: Origins,
+}
+
+impl Assembly {
+    /// The server that `config`, which was loaded as `loaded`, asks for.
+    pub(crate) fn new(mode: Mode, config: Config, loaded: &Loaded) -> Result<Self, Failure> {
+        let origins = match mode {
+            Mode::Dev => Origins::loopback(),
+            Mode::Serve => Origins::new(config.server.origins.iter().map(String::as_str))
+                .map_err(|error| Failure::said(error.to_string()))?,
+        };
+        let authenticator = Arc::new(authenticator(mode, &config, loaded)?);
+        Ok(Self { mode, config, authenticator, origins })
+    }
+
+    /// Prints the banner and serves until a signal says stop.
+    pub(crate) fn run(self, listening: Listening, banner: &str) -> Result<(), Failure> {
+        telemetry::start(&self.config);
+        allow_many_connections();
+        let runtime = Runtime::new().map_err(cannot("start threads"))?;
+        let served = runtime.block_on(self.serve(listening, banner));
+        // What is left after the orderly end has had its time.
+        runtime.shutdown_background();
+        served
+    }
+
+    async fn serve(self, listening: Listening, banner: &str) -> Result<(), Failure> {
+        // Before anybody can know that there is something to stop.
+        let signals = Signals::listen().map_err(cannot("wait for signals"))?;
+        // Whoever started it may have closed the pipe once the first line was read; that is no reason to stop.
+        console::line(banner).ok();
+        let settings = self.config.server.settings();
+        let stop = async {
+            let signal = signals.first().await;
+            tracing::info!(signal, "stopping; a second signal ends it at once");
+        };
+        let served = roomcast_server::serve(Arc::new(self.app()), listening.sockets, settings, stop).await;
+        served.map_err(cannot("serve"))?;
+        tracing::info!("stopped");
         Ok(())
-    })
+    }
+
+    fn app(self) -> App {
+        let engine = Memory::new(self.config.memory.bytes_max, self.config.idempotency);
+        let hub = Hub::builder()
+            .limits(self.config.limits)
+            .rules(self.config.rooms.into_iter().map(RoomRule::from).collect())
+            .authorizer(self.authenticator.clone())
+            .engine(engine);
+        App {
+            hub: hub.build(),
+            authenticator: self.authenticator,
+            origins: self.origins,
+            cookie: self.config.auth.cookie,
+            playground: self.mode == Mode::Dev,
+        }
+    }
+}
+
+/// Names what failed.
+fn cannot(what: &str) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::said(format!("can't {what}: {error}"))
+}
+
+/// Every connection is an open file, and the usual limit of 1,024 is meant for other programs.
+fn allow_many_connections() {
+    match rlimit::increase_nofile_limit(rlimit::INFINITY) {
+        Ok(files) => tracing::debug!(files, "limit of open files"),
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays as it is; raise it with ulimit -n")
+        }
+    }
 }
 
 /// What judges credentials, as configured by `config`, which was loaded as `loaded`.

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{check, config, dev, init, serve, token},
+    commands::{bench, check, config, dev, init, serve, token},
     failure::Failure,
 };
 
@@ -31,6 +31,7 @@ enum Command {
     Check(check::Args),
     Config(config::Args),
     Token(token::Args),
+    Bench(roomcast_bench::Args),
 }
 
 impl Cli {
@@ -43,6 +44,7 @@ impl Cli {
             Command::Check(args) => args.run(),
             Command::Config(args) => args.run(),
             Command::Token(args) => args.run(),
+            Command::Bench(args) => bench::run(&args),
         }
     }
 }

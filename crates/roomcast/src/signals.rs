@@ -2,28 +2,39 @@
 
 use std::{io, process};
 
-/// The status of a process that Ctrl-C ended, as shells know it.
+/// The status of a process that was told to end now, as shells know it from Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// Completes at the first SIGTERM or Ctrl-C and says which. From then on a second one ends the process.
-pub(crate) async fn stop() -> io::Result<&'static str> {
-    let mut signals = Signals::new()?;
-    let first = signals.next().await;
-    tokio::spawn(async move {
-        signals.next().await;
-        process::exit(INTERRUPTED);
-    });
-    Ok(first)
+/// SIGTERM and Ctrl-C, caught since this was made.
+#[derive(Debug)]
+pub(crate) struct Signals(Caught);
+
+impl Signals {
+    /// Begins to catch the signals; until now they would have ended the process.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Caught::new().map(Self)
+    }
+
+    /// Waits for the first one and says which it was. From then on a second one ends the process.
+    pub(crate) async fn first(mut self) -> &'static str {
+        let first = self.0.next().await;
+        tokio::spawn(async move {
+            self.0.next().await;
+            process::exit(INTERRUPTED);
+        });
+        first
+    }
 }
 
 #[cfg(unix)]
-struct Signals {
+#[derive(Debug)]
+struct Caught {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
-impl Signals {
+impl Caught {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
@@ -38,10 +49,11 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals(tokio::signal::windows::CtrlC);
+#[derive(Debug)]
+struct Caught(tokio::signal::windows::CtrlC);
 
 #[cfg(not(unix))]
-impl Signals {
+impl Caught {
     fn new() -> io::Result<Self> {
         tokio::signal::windows::ctrl_c().map(Self)
     }

@@ -7,9 +7,8 @@ use roomcast_protocol::Rights;
 
 use super::layers::{self, LogArgs, flag};
 use crate::{
-    assembly,
+    assembly::{Assembly, Mode},
     config::{Config, Loaded, Origin, Rule},
-    console,
     failure::Failure,
     listen::{self, Listening},
 };
@@ -40,8 +39,8 @@ impl Args {
         let (addresses, families_optional) = addresses(&config, loaded.origin("server.listen"))?;
         let listening = listen::bind(&addresses, families_optional)?;
         tell_ignored_keys(&loaded);
-        console::line(banner(&listening))?;
-        assembly::serve(assembly::Mode::Dev, &open(config, &loaded), listening)
+        let banner = banner(&listening);
+        Assembly::new(Mode::Dev, open(config, &loaded), &loaded)?.run(listening, &banner)
     }
 }
 

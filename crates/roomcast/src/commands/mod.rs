@@ -1,5 +1,6 @@
 //! One module for each command: its flags, and what it does with them.
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod dev;

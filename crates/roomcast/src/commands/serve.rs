@@ -2,9 +2,8 @@
 
 use super::layers::{self, Layers, LogArgs, flag};
 use crate::{
-    assembly,
+    assembly::{Assembly, Mode},
     config::{Config, Loaded, Origin},
-    console,
     failure::Failure,
     listen::{self, Listening},
 };
@@ -38,8 +37,8 @@ impl Args {
         let (config, loaded) = layers::usable(loaded)?;
         let families_optional = *loaded.origin("server.listen") == Origin::Default;
         let listening = listen::bind(&config.server.listen, families_optional)?;
-        console::line(banner(&listening, &config, &loaded))?;
-        assembly::serve(assembly::Mode::Serve, &config, listening)
+        let banner = banner(&listening, &config, &loaded);
+        Assembly::new(Mode::Serve, config, &loaded)?.run(listening, &banner)
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use roomcast_hub::{PresenceRule, Retention};
+use roomcast_hub::{KeyLimits, PresenceRule, Retention, RoomRule};
 use roomcast_protocol::{Limits, Pattern, Rights};
-use roomcast_server::auth::Algorithm;
+use roomcast_server::{Settings, auth::Algorithm};
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
@@ -34,6 +34,8 @@ table! {
         limits: Limits;
         /// The memory engine.
         memory: Memory;
+        /// How a publish that is sent again is recognised by its `id`: within both of these.
+        idempotency: KeyLimits;
     }
 }
 
@@ -78,14 +80,29 @@ table! {
         /// Web pages that may connect: `https://example.com`, `https://*.example.com`, or `*` for every page.
         /// Without any, only pages that this server's own host serves. What is no browser always may.
         origins: Vec<String> = Vec::new();
-        /// Open connections at once. Beyond it a new one is closed before it costs anything.
-        connections_max: usize = 1_000_000, in 1..=100_000_000;
+        /// Connections at once. Over it: 503, and closed.
+        connections_max: usize = Settings::default().connections_max, in 1..=100_000_000;
         /// How long a new connection may take for its first byte.
-        first_byte_timeout_seconds: Duration = Duration::from_secs(10), in 1..=300;
-        /// How long a request may take for all of its headers.
-        headers_timeout_seconds: Duration = Duration::from_secs(10), in 1..=300;
+        first_byte_timeout_seconds: Duration = Settings::default().first_byte_timeout, in 1..=300;
+        /// How long a request may take for its head.
+        headers_timeout_seconds: Duration = Settings::default().headers_timeout, in 1..=300;
+        /// Bytes that the kernel takes for one connection; with them a reader that stops reading is bounded.
+        send_buffer_bytes: usize = Settings::default().send_buffer_bytes, in 4_096..=16_777_216;
         /// How long an orderly stop may take before what is left is cut; clients come back spread over it.
-        shutdown_timeout_seconds: Duration = Duration::from_secs(10), in 0..=3_600;
+        shutdown_timeout_seconds: Duration = Settings::default().shutdown_timeout, in 0..=3_600;
+    }
+}
+
+impl Server {
+    /// What the server library calls the same.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            connections_max: self.connections_max,
+            first_byte_timeout: self.first_byte_timeout_seconds,
+            headers_timeout: self.headers_timeout_seconds,
+            send_buffer_bytes: self.send_buffer_bytes,
+            shutdown_timeout: self.shutdown_timeout_seconds,
+        }
     }
 }
 
@@ -198,6 +215,15 @@ table! {
 }
 
 table! {
+    impl KeyLimits {
+        /// How long an `id` is remembered.
+        window as window_seconds: Duration, in 0..=86_400;
+        /// How many of them for one room.
+        keys_max as keys_max: usize, in 1..=100_000_000;
+    }
+}
+
+table! {
     impl Limits {
         /// Bytes of a whole envelope as received. Over it: close 1009, over HTTP `too_large`.
         message_bytes_max as message_bytes_max: usize, in 128..=67_108_864;
@@ -241,6 +267,19 @@ table! {
         write_stall_timeout as write_stall_timeout_seconds: Duration, in 1..=3_600;
         /// How long before its end a token is told to be `expiring`.
         token_expiring_notice as token_expiring_notice_seconds: Duration, in 0..=86_400;
+    }
+}
+
+impl From<Rule> for RoomRule {
+    /// How its rooms behave; who may do what is no part of it.
+    fn from(rule: Rule) -> Self {
+        let Durability::Memory = rule.durability;
+        Self {
+            pattern: rule.pattern,
+            history: rule.history,
+            presence: rule.presence,
+            coalesce: Duration::from_millis(rule.coalesce_ms.into()),
+        }
     }
 }
 

@@ -1,42 +1,63 @@
 //! Starting and stopping `dev` and `serve`.
 
 use std::{
-    io::{BufRead, BufReader},
-    net::TcpListener,
-    process::{Child, Stdio},
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
 };
 
 use crate::Place;
 
 /// A server that is killed when it goes out of sight.
-struct Running(Child);
+struct Running {
+    process: Child,
+    first_line: String,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
+        self.process.kill().ok();
+        self.process.wait().ok();
     }
 }
 
-/// Starts a server and gives its first line.
-fn start(place: &Place, arguments: &[&str]) -> (Running, String) {
-    let mut command = place.command(arguments);
-    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-    let mut line = String::new();
-    BufReader::new(running.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    (running, line)
+impl Running {
+    /// Starts a server and waits for its first line.
+    fn start(place: &Place, arguments: &[&str]) -> Self {
+        let mut command = place.command(arguments);
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first_line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut first_line).unwrap();
+        Self { process, first_line }
+    }
+
+    /// The port that the first line names.
+    fn port(&self) -> u16 {
+        let after = self.first_line.split("http://127.0.0.1:").nth(1).unwrap();
+        after.split(|character: char| !character.is_ascii_digit()).next().unwrap().parse().unwrap()
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(("127.0.0.1", self.port())).unwrap()
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
 }
 
 #[test]
 fn the_first_line_says_where_and_how() {
     let place = Place::new();
-    let (_running, line) = start(&place, &["dev", "--listen", "127.0.0.1:0"]);
-    let port = line.split(':').nth(2).and_then(|rest| rest.split([' ', ':']).next()).unwrap();
+    let running = Running::start(&place, &["dev", "--listen", "127.0.0.1:0"]);
+    let (line, port) = (&running.first_line, running.port());
     let both = format!(
         "Roomcast dev on http://127.0.0.1:{port} (also http://[::1]:{port}): no keys, memory only, playground at /\n"
     );
     let lacking = both.replace(&format!("also http://[::1]:{port}"), "no IPv6 on this machine");
-    assert!(line == both || line == lacking, "{line}");
+    assert!(*line == both || *line == lacking, "{line}");
 }
 
 #[test]
@@ -69,7 +90,8 @@ fn serve_refuses_to_start_without_keys() {
 fn serve_says_how_it_is_configured() {
     let place = Place::new();
     place.run(&["init"]);
-    let (_running, line) = start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    let running = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    let line = &running.first_line;
     assert!(line.starts_with("Roomcast serve on http://127.0.0.1:"), "{line}");
     assert!(line.ends_with(": 1 key, memory only, configured by roomcast.toml\n"), "{line}");
 }
@@ -86,4 +108,54 @@ fn a_taken_port_is_named() {
         told.stderr
     );
     assert!(told.stderr.contains("--listen"), "{}", told.stderr);
+}
+
+#[test]
+fn dev_serves_the_playground_and_serve_does_not() {
+    let place = Place::new();
+    place.run(&["init"]);
+    let check = |command: &str, status: &str| {
+        let running = Running::start(&place, &[command, "--listen", "127.0.0.1:0"]);
+        let mut stream = running.connect();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(status), "{command}: {answer}");
+    };
+    check("dev", "HTTP/1.1 200");
+    check("serve", "HTTP/1.1 404");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_in_good_order() {
+    for name in ["TERM", "INT"] {
+        let mut running = Running::start(&Place::new(), &["dev", "--listen", "127.0.0.1:0"]);
+        running.signal(name);
+        assert!(running.process.wait().unwrap().success(), "{name}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let place = Place::with(
+        "[server]\nshutdown_timeout_seconds = 3600\n\
+         [auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+         [[rooms]]\npattern = \"*\"\nanonymous = [\"*\"]\n",
+    );
+    let mut running = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    // A request whose body the server waits for, so that it waits at the first signal too.
+    let mut stream = running.connect();
+    let head =
+        "POST /rooms/a/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    running.signal("INT");
+    let mut log = BufReader::new(running.process.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("stopping")));
+    running.signal("INT");
+    assert_eq!(running.process.wait().unwrap().code(), Some(130));
 }

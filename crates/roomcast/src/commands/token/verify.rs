@@ -7,7 +7,7 @@ use roomcast_server::auth::{AuthError, Authenticator, Keys, Verified};
 use serde_json::{Value, json};
 
 use crate::{
-    assembly,
+    assembly::{self, Mode},
     commands::{
         layers::{Layers, flag},
         token::unix_now,
@@ -47,7 +47,7 @@ impl Args {
         let flags = flag("--secret", "auth.secret", self.secret.as_ref());
         let (config, loaded) = self.layers.config(flags.into_iter().collect())?;
         let keys = loaded.token_keys(&config);
-        let authenticator = assembly::authenticator(assembly::Mode::Serve, &config, &loaded)?;
+        let authenticator = assembly::authenticator(Mode::Serve, &config, &loaded)?;
         let token = if self.token == "-" { from_standard_input()? } else { self.token };
         let now = Timestamp(unix_now().as_millis() as u64);
         match (authenticator.verify(&token, now), self.json) {
