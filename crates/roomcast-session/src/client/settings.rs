@@ -1,0 +1,53 @@
+//! What a client is made with.
+
+use std::{sync::Arc, time::Duration};
+
+use super::backoff::Backoff;
+
+/// How a client proves who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Token {
+    /// Not at all: it is a guest.
+    #[default]
+    None,
+    /// By one token, for as long as that lasts.
+    Fixed(Arc<str>),
+    /// By tokens that are fetched: before each connection, and when one expires.
+    Fetched,
+}
+
+/// What a client is made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How it proves who it is.
+    pub token: Token,
+    /// How long it waits before it comes back.
+    pub backoff: Backoff,
+    /// Requests without an answer, at most. Over it: [`Error::QueueFull`].
+    pub requests_max: usize,
+    /// Bytes of a message that the server takes. Over it: [`Error::TooLarge`].
+    pub message_bytes_max: usize,
+    /// How long a try may take, from the token to `welcome`.
+    pub connect_timeout: Duration,
+    /// How long the server may take to answer a ping.
+    pub pong_timeout: Duration,
+    /// How long the server may take to answer a close.
+    pub close_timeout: Duration,
+    /// A random number that the ids of requests begin with, so that they are not those of messages.
+    pub nonce: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            token: Token::None,
+            backoff: Backoff::default(),
+            requests_max: 1024,
+            message_bytes_max: 64 * 1024,
+            connect_timeout: Duration::from_secs(10),
+            pong_timeout: Duration::from_secs(8),
+            close_timeout: Duration::from_secs(5),
+            nonce: 0,
+        }
+    }
+}
