@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use roomcast_hub::{Hub, RoomRule, engine::Memory};
 use roomcast_protocol::{Grants, Rights};
 use roomcast_server::{
-    App, Settings,
+    App,
     auth::{Authenticator, Keys, Origins, Requirements},
 };
 use tokio::runtime::Runtime;
@@ -42,8 +42,7 @@ impl Assembly {
     pub(crate) fn new(mode: Mode, config: Config, loaded: &Loaded) -> Result<Self, Failure> {
         let origins = match mode {
             Mode::Dev => Origins::loopback(),
-            Mode::Serve => Origins::new(config.server.origins.iter().map(String::as_str))
-                .map_err(|error| Failure::said(error.to_string()))?,
+            Mode::Serve => Origins::new(config.server.origins.iter().map(String::as_str))?,
         };
         let authenticator = Arc::new(authenticator(mode, &config, loaded)?);
         Ok(Self { mode, config, authenticator, origins })
@@ -103,7 +102,7 @@ fn allow_many_connections() {
     match rlimit::increase_nofile_limit(rlimit::INFINITY) {
         Ok(files) => tracing::debug!(files, "limit of open files"),
         Err(error) => {
-            tracing::warn!(%error, "the limit of open files stays as it is; raise it with ulimit -n")
+            tracing::warn!(%error, "the limit of open files stays as it is; raise it with ulimit -n");
         }
     }
 }
@@ -112,7 +111,7 @@ fn allow_many_connections() {
 pub(crate) fn authenticator(mode: Mode, config: &Config, loaded: &Loaded) -> Result<Authenticator, Failure> {
     let keys = loaded.token_keys(config).into_iter().map(|(_, key)| key).collect();
     Ok(Authenticator {
-        keys: Keys::new(keys).map_err(|error| Failure::said(error.to_string()))?,
+        keys: Keys::new(keys)?,
         requirements: Requirements {
             issuer: config.auth.issuer.clone(),
             audience: config.auth.audience.clone(),

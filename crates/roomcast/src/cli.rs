@@ -31,7 +31,7 @@ enum Command {
     Check(check::Args),
     Config(config::Args),
     Token(token::Args),
-    Bench(roomcast_bench::Args),
+    Bench(Box<roomcast_bench::Args>),
 }
 
 impl Cli {

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
 
+use roomcast_server::auth::SetupError;
+
 use crate::config::Report;
 
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -49,5 +51,11 @@ impl Failure {
             Self::Silent => {}
         }
         ExitCode::FAILURE
+    }
+}
+
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        Self::said(error.to_string())
     }
 }

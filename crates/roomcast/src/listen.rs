@@ -77,10 +77,10 @@ pub(crate) fn bind(addresses: &[SocketAddr], families_optional: bool) -> Result<
     for _ in 1..PORT_TRIES {
         match try_bind(addresses, families_optional) {
             Err(fault) if fault.is_taken() && addresses.iter().all(|address| address.port() == 0) => {}
-            outcome => return outcome.map_err(|fault| fault.explain()),
+            outcome => return outcome.map_err(Fault::explain),
         }
     }
-    try_bind(addresses, families_optional).map_err(|fault| fault.explain())
+    try_bind(addresses, families_optional).map_err(Fault::explain)
 }
 
 fn try_bind(addresses: &[SocketAddr], families_optional: bool) -> Result<Listening, Fault> {

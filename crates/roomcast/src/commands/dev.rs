@@ -93,9 +93,8 @@ fn banner(listening: &Listening) -> String {
     format!(
         "Roomcast dev on {}: no keys, memory only, playground at /\n\
          \n  \
-         Open {url} in two tabs and chat, or send from here:\n  \
-         curl {url}/rooms/lobby/messages -d '{{\"type\":\"text\",\"data\":{{\"content\":\"Hello\"}}}}'\n  \
-         roomcast sub lobby --url {url}\n  \
+         Open {url} in two tabs and chat, or say something from another terminal:\n\n    \
+         curl {url}/rooms/lobby/messages -d '{{\"type\":\"text\",\"data\":{{\"content\":\"Hello\"}}}}'\n\n  \
          Ctrl-C stops it.\n",
         listening.describe()
     )

@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Layers {
     /// The configuration file [default: roomcast.toml, if it is there]
-    #[arg(long, short, value_name = "FILE", env = "ROOMCAST_CONFIG")]
+    #[arg(long, short, value_name = "FILE", env = "ROOMCAST_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
     /// Set any key, over the file and the environment; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]

@@ -11,7 +11,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   roomcast serve                                   with the roomcast.toml of this directory
-  roomcast serve --config /etc/roomcast.toml --listen 0.0.0.0:443
+  roomcast serve --config /etc/roomcast.toml --listen 127.0.0.1:9000
   roomcast serve --set limits.sends_per_second=20 --log-format json
   ROOMCAST_AUTH_SECRET=… roomcast serve            without any file";
 

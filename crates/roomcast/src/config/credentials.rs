@@ -17,7 +17,8 @@ pub(crate) type PlacedKey = (String, Key);
 pub(super) fn token_keys(auth: &Auth, directory: &Path) -> (Vec<PlacedKey>, Vec<Fault>) {
     let own = auth.secret.iter().map(|secret| {
         let key = Key::secret(Algorithm::Hs256, secret.expose());
-        key.map(|key| ("auth.secret".to_owned(), key)).map_err(|error| Fault::error("auth.secret", error))
+        key.map(|key| ("auth.secret".to_owned(), key))
+            .map_err(|error| Fault::error("auth.secret", error.to_string()))
     });
     let named = auth.keys.iter().enumerate().map(|(index, settings)| {
         let path = format!("auth.keys[{index}]");
@@ -75,7 +76,7 @@ pub(super) fn api_keys(auth: &Auth) -> (ApiKeys, Vec<Fault>) {
     for (index, settings) in auth.api_keys.iter().enumerate() {
         if let Err(error) = keys.add(&settings.id, settings.key.expose()) {
             let help = "`rk_` followed by the output of `openssl rand -hex 16` makes a good one";
-            faults.push(Fault::error(format!("auth.api_keys[{index}].key"), error).help(help));
+            faults.push(Fault::error(format!("auth.api_keys[{index}].key"), error.to_string()).help(help));
         }
     }
     (keys, faults)

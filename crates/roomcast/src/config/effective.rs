@@ -56,16 +56,15 @@ impl Listing<'_> {
     }
 
     fn key(&mut self, path: &str, key: &Key, value: Option<&Value>) {
-        match (&key.shape, value) {
-            (Shape::Table(keys), value) => self.table(path, keys, value.and_then(Value::as_table)),
-            (Shape::List(item), Some(Value::Array(items))) if matches!(**item, Shape::Table(_)) => {
-                let Shape::Table(keys) = &**item else { return };
+        match (&key.shape, value, key.shape.keys()) {
+            (Shape::List(_), Some(Value::Array(items)), Some(keys)) => {
                 for (index, item) in items.iter().enumerate() {
                     self.table(&format!("{path}[{index}]"), keys, item.as_table());
                 }
             }
-            (Shape::Secret, Some(_)) => self.push(path, Some("…".into())),
-            (_, value) => self.push(path, value.or(key.default.as_ref()).cloned()),
+            (Shape::Table(keys), ..) => self.table(path, keys, value.and_then(Value::as_table)),
+            (Shape::Secret, Some(_), _) => self.push(path, Some("…".into())),
+            _ => self.push(path, value.or(key.default.as_ref()).cloned()),
         }
     }
 

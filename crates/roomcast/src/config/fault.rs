@@ -15,12 +15,12 @@ pub(super) struct Fault {
 
 impl Fault {
     /// What makes the configuration unusable.
-    pub(super) fn error(key: impl Into<String>, message: impl ToString) -> Self {
-        Self { key: key.into(), severity: Severity::Error, message: message.to_string(), help: None }
+    pub(super) fn error(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), severity: Severity::Error, message: message.into(), help: None }
     }
 
     /// What is probably not meant.
-    pub(super) fn warning(key: impl Into<String>, message: impl ToString) -> Self {
+    pub(super) fn warning(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(key, message) }
     }
 

@@ -35,7 +35,7 @@ pub(crate) use template::template;
 
 use fault::Fault;
 use layers::Layers;
-use setting::{Key, Setting, Shape};
+use setting::{Key, Setting};
 
 /// Read where no file is named, if it is there.
 pub(crate) const DEFAULT_FILE: &str = "roomcast.toml";
@@ -55,10 +55,7 @@ pub(crate) struct Loaded {
 
 /// Every key there is.
 fn keys() -> Vec<Key> {
-    match Config::shape() {
-        Shape::Table(keys) => keys,
-        _ => Vec::new(),
-    }
+    Config::shape().keys().unwrap_or_default().to_vec()
 }
 
 /// Reads the file that holds: the one named, else `roomcast.toml` if there is one.

@@ -27,7 +27,7 @@ Sizes are bytes and durations are seconds, as plain numbers. A key that doesn't 
 pub(crate) fn reference() -> String {
     let mut page = HEAD.to_owned();
     let keys = keys();
-    let (tables, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| inner(&key.shape).is_some());
+    let (tables, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.shape.keys().is_some());
     page.push_str("\n## At the top of the file\n\n");
     rows(&mut page, &values);
     for key in tables {
@@ -36,22 +36,13 @@ pub(crate) fn reference() -> String {
     page
 }
 
-/// The keys inside a table or a list of tables.
-fn inner(shape: &Shape) -> Option<&[Key]> {
-    match shape {
-        Shape::Table(keys) => Some(keys),
-        Shape::List(item) => inner(item),
-        _ => None,
-    }
-}
-
 fn section(page: &mut String, path: &str, key: &Key) {
     let path = join(path, key.name);
     let header =
         if matches!(key.shape, Shape::List(_)) { format!("[[{path}]]") } else { format!("[{path}]") };
     page.extend(["\n## `", &header, "`\n\n", &prose(key), "\n\n"]);
-    let keys = inner(&key.shape).unwrap_or_default();
-    let (tables, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| inner(&key.shape).is_some());
+    let keys = key.shape.keys().unwrap_or_default();
+    let (tables, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.shape.keys().is_some());
     rows(page, &values);
     for key in tables {
         section(page, &path, key);

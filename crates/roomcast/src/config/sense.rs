@@ -51,7 +51,7 @@ fn repeated_ids(keys: &[TokenKey]) -> impl Iterator<Item = Fault> {
 
 fn web_origin(index: usize, origin: &str) -> Option<Fault> {
     let error = Origins::new([origin]).err()?;
-    Some(Fault::error(format!("server.origins[{index}]"), error))
+    Some(Fault::error(format!("server.origins[{index}]"), error.to_string()))
 }
 
 fn unreachable_rule(rules: &[Rule]) -> Option<Fault> {

@@ -79,6 +79,15 @@ impl Shape {
         }
     }
 
+    /// The keys of a table, or of each element of a list of tables.
+    pub(crate) fn keys(&self) -> Option<&[Key]> {
+        match self {
+            Self::Table(keys) => Some(keys),
+            Self::List(item) => item.keys(),
+            _ => None,
+        }
+    }
+
     /// Whether a value is written as a string.
     pub(crate) fn is_text(&self) -> bool {
         matches!(self, Self::Text { .. } | Self::Secret | Self::Choice(_))

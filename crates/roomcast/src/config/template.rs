@@ -23,102 +23,75 @@ const HEAD: &str = "\
 
 /// The whole file, with this secret.
 pub(crate) fn template(secret: &Secret) -> String {
-    let mut file = Template { text: HEAD.into() };
+    let set = [
+        ("auth.secret", secret.expose().into()),
+        ("rooms.pattern", "*".into()),
+        ("rooms.users", vec!["*"].into()),
+        ("rooms.anonymous", Value::Array(Vec::new())),
+    ];
+    let mut file = Template { text: HEAD.into(), set };
     let keys = keys();
-    let (tables, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| is_section(&key.shape));
+    let (sections, values): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.shape.keys().is_some());
     for key in values {
-        file.key(key, None);
+        file.key("", key.name, key);
     }
-    for key in tables {
-        file.section("", key, secret.expose());
+    for key in sections {
+        file.section(key.name, key);
     }
     file.text
 }
 
-/// Whether a key is written under a header of its own.
-fn is_section(shape: &Shape) -> bool {
-    match shape {
-        Shape::Table(_) => true,
-        Shape::List(item) => matches!(**item, Shape::Table(_)),
-        _ => false,
-    }
-}
-
 struct Template {
     text: String,
+    /// What the file sets; everything else is a comment.
+    set: [(&'static str, Value); 4],
 }
 
 impl Template {
-    fn section(&mut self, path: &str, key: &Key, secret: &str) {
-        let path = join(path, key.name);
+    fn section(&mut self, path: &str, key: &Key) {
+        let is_list = matches!(key.shape, Shape::List(_));
+        let is_used = !is_list || self.set.iter().any(|(set, _)| set.starts_with(path));
+        let header = if is_list { format!("[[{path}]]") } else { format!("[{path}]") };
         self.doc(key);
-        match &key.shape {
-            Shape::List(item) => {
-                let Shape::Table(keys) = &**item else { return };
-                let active = path == "rooms";
-                self.line(&format!("{}[[{path}]]", if active { "" } else { "# " }));
-                for key in keys {
-                    self.element("", key, active);
-                }
-            }
-            Shape::Table(keys) => {
-                let (sections, values): (Vec<_>, Vec<_>) =
-                    keys.iter().partition(|key| is_section(&key.shape));
-                self.line(&format!("[{path}]"));
-                for key in values {
-                    self.key(key, (join(&path, key.name) == "auth.secret").then(|| secret.into()));
-                }
-                for key in sections {
-                    self.section(&path, key, secret);
-                }
-            }
-            _ => {}
+        self.line(is_used, &header);
+        let keys = key.shape.keys().unwrap_or_default();
+        // A list's elements have dotted keys instead of sections, so that one comment sign is enough to begin.
+        let is_section = |key: &&Key| !is_list && key.shape.keys().is_some();
+        for key in keys.iter().filter(|key| !is_section(key)) {
+            self.key(path, key.name, key);
+        }
+        for key in keys.iter().filter(is_section) {
+            self.section(&join(path, key.name), key);
         }
     }
 
-    /// A key of a list's element, its tables flattened to dotted keys.
-    fn element(&mut self, path: &str, key: &Key, active: bool) {
-        let name = join(path, key.name);
-        if let Shape::Table(keys) = &key.shape {
+    /// A key by its name within the section.
+    fn key(&mut self, section: &str, name: &str, key: &Key) {
+        if let Some(keys) = key.shape.keys() {
             for key in keys {
-                self.element(&name, key, active);
+                self.key(section, &join(name, key.name), key);
             }
             return;
         }
         self.doc(key);
-        // The rule that `init` starts with: users may do everything, guests nothing.
-        let start = match name.as_str() {
-            "pattern" => Some(Value::from("*")),
-            "users" => Some(Value::from(vec!["*"])),
-            "anonymous" => Some(Value::Array(Vec::new())),
-            _ => None,
-        };
-        self.value(&name, key, start.filter(|_| active));
-    }
-
-    fn key(&mut self, key: &Key, set: Option<Value>) {
-        self.doc(key);
-        self.value(key.name, key, set);
+        let path = join(section, name);
+        let set = self.set.iter().find(|(set, _)| *set == path).map(|(_, value)| value.clone());
+        let is_used = set.is_some();
+        if let Some(value) = set.or_else(|| key.default.clone()).or_else(|| key.example.clone()) {
+            self.line(is_used, &format!("{name} = {value}"));
+        }
     }
 
     fn doc(&mut self, key: &Key) {
-        self.line("");
-        for line in key.doc {
-            self.line(&format!("#{line}"));
-        }
-    }
-
-    fn value(&mut self, name: &str, key: &Key, set: Option<Value>) {
-        match (set, key.default.as_ref().or(key.example.as_ref())) {
-            (Some(value), _) => self.line(&format!("{name} = {value}")),
-            (None, Some(value)) => self.line(&format!("# {name} = {value}")),
-            (None, None) => {}
-        }
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line);
         self.text.push('\n');
+        for line in key.doc {
+            self.line(false, line.trim());
+        }
+    }
+
+    /// A line, or a comment of it.
+    fn line(&mut self, is_used: bool, line: &str) {
+        self.text.extend([if is_used { "" } else { "# " }, line, "\n"]);
     }
 }
 

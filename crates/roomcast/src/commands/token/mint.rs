@@ -6,7 +6,7 @@ use std::{
 };
 
 use roomcast_protocol::{Pattern, Rights};
-use roomcast_server::auth::{Algorithm, SetupError, Signer};
+use roomcast_server::auth::{Algorithm, Signer};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -88,7 +88,7 @@ impl Args {
         let flags = flag("--secret", "auth.secret", self.secret.as_ref());
         let (config, _) = self.layers.config(flags.into_iter().collect())?;
         let claims = self.claims(&config.auth)?;
-        let token = self.signer(&config.auth)?.mint(&claims).map_err(unusable)?;
+        let token = self.signer(&config.auth)?.mint(&claims)?;
         if self.json {
             console::json(&json!({ "token": token, "expires_at": claims["exp"], "claims": claims }))
         } else {
@@ -118,15 +118,15 @@ impl Args {
     fn signer(&self, auth: &Auth) -> Result<Signer, Failure> {
         let Some(id) = &self.key else {
             let secret = auth.secret.as_ref().ok_or_else(no_secret)?;
-            return Signer::secret(Algorithm::Hs256, secret.expose()).map_err(unusable);
+            return Ok(Signer::secret(Algorithm::Hs256, secret.expose())?);
         };
         let Some(key) = auth.keys.iter().find(|key| key.id == *id) else {
             let known: Vec<_> = auth.keys.iter().map(|key| key.id.as_str()).collect();
             return Err(Failure::said(format!("no [[auth.keys]] has the id \"{id}\"; there are {known:?}")));
         };
         let signer = match (&key.secret, &self.private_key) {
-            (Some(secret), _) => Signer::secret(key.algorithm, secret.expose()),
-            (None, Some(path)) => Signer::private(key.algorithm, &read(path)?),
+            (Some(secret), _) => Signer::secret(key.algorithm, secret.expose())?,
+            (None, Some(path)) => Signer::private(key.algorithm, &read(path)?)?,
             (None, None) => {
                 return Err(Failure::with_help(
                     format!(
@@ -137,12 +137,8 @@ impl Args {
                 ));
             }
         };
-        signer.map(|signer| signer.named(id)).map_err(unusable)
+        Ok(signer.named(id))
     }
-}
-
-fn unusable(error: SetupError) -> Failure {
-    Failure::said(error.to_string())
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
