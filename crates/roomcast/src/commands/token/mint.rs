@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// An object that others see in presence
     #[arg(long, value_name = "JSON", value_parser = object)]
     info: Option<Map<String, Value>>,
-    /// The key of [[auth.keys]] to sign with [default: the secret of [auth]]
+    /// The id of the one of `auth.keys` to sign with [default: `auth.secret`]
     #[arg(long, value_name = "ID")]
     key: Option<String>,
     /// The PEM file of that key's private half, where the configuration has only the public one
