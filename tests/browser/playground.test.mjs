@@ -66,6 +66,18 @@ test("a third tab is seen to come and to go", async (t) => {
   assert.deepEqual((await ada.members.allInnerTexts()).length, 2);
 });
 
+test("a tab that begins with history sees who comes after it, and who types", async (t) => {
+  const { room, ada } = await openPair(t);
+  for (const text of ["one", "two"]) await ada.says(text);
+  await ada.message("two").getByText("Delivered, number 2").waitFor();
+  const lin = side(await openPlayground(t, browser, `${server.url}/?user=Lin&room=${room}`), "Lin");
+  await lin.message("two").waitFor();
+  await openPlayground(t, browser, `${server.url}/?user=Barbara&room=${room}`);
+  await lin.members.filter({ hasText: "Barbara" }).waitFor();
+  await ada.composer.pressSequentially("three");
+  await lin.panel.getByText("Ada is typing").waitFor();
+});
+
 test("a message posted over HTTP appears on both sides", async (t) => {
   const { room, ada, grace } = await openPair(t);
   await post(server.url, room, { type: "text", data: { content: "from a shell" } });

@@ -84,7 +84,7 @@ class Publisher:
             client = await self.whole.connect(user=self.name, session=self.session)
             try:
                 await client.join(self.whole.room, presence=False)
-                await self.publish(client, lifetime=self.random.randint(5, 60))
+                await self.publish(client, lifetime=self.random.randint(2, 8) * self.whole.window)
             except LOST:
                 pass  # cut from the other side; what wasn't acked goes again
             await client.cut()

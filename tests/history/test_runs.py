@@ -37,7 +37,7 @@ async def test_cuts_and_resumes(dev, room, tmp_path, seed):
 
 async def test_readers_that_fall_out_of_the_window_are_told(serve, room, tmp_path):
     server = serve(rooms=[ANYBODY | {"history": {"messages": 20}}], limits={"sends_per_second": 0})
-    history = await Run(lambda: server, room, seed=4, window=64).carry_out()
+    history = await Run(lambda: server, room, seed=4, window=32).carry_out()
     judge(history, tmp_path)
     assert "reset" in kinds(history), "the run was meant to lose readers"
 

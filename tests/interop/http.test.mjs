@@ -39,7 +39,7 @@ describe('dev', () => {
     const ada = await Client.open('ws', server);
     await ada.request('join', room);
     const body = '{"type":"text","data":{"content":"from curl"}}';
-    const words = ['-sS', '-f', '-H', 'Content-Type: application/json', '-d', body, `${server.http}/rooms/${room}/messages`];
+    const words = ['-sS', '-f', `${server.http}/rooms/${room}/messages`, '-d', body];
     assert.equal(JSON.parse(execFileSync('curl', words, { encoding: 'utf8' })).status, 'delivered');
     assert.equal((await ada.take({ type: 'text' })).data.content, 'from curl');
   });

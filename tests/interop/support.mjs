@@ -48,8 +48,9 @@ export class Server {
 
   static async start(words) {
     const server = new Server();
-    const stdio = ['ignore', 'pipe', 'pipe'];
-    server.process = spawn(process.env.ROOMCAST_BIN, [...words, '--listen', '127.0.0.1:0'], { stdio });
+    const { ROOMCAST_BIN, ...env } = process.env;
+    const options = { env, stdio: ['ignore', 'pipe', 'pipe'] };
+    server.process = spawn(ROOMCAST_BIN, [...words, '--listen', '127.0.0.1:0'], options);
     server.output = '';
     server.process.stderr.on('data', (text) => (server.output += text));
     server.ended = new Promise((resolve) => server.process.once('exit', resolve));

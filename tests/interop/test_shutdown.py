@@ -23,7 +23,7 @@ async def test_a_stop_is_told_then_closed_1012(stopping, connect, room, word):
     clients = [await connect(stopping) for _ in range(10)]
     for client in clients:
         await client.join(room)
-    stopping.process.send_signal(word)
+    stopping.terminate(word)
     told = [(await client.take({"type": "system", "data": {"event": "draining"}}))["data"] for client in clients]
     assert all(draining["reconnect_in"] >= 0 for draining in told)
     assert len({draining["reconnect_in"] for draining in told}) > 1, "spread, so that not all come back at once"

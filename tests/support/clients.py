@@ -65,6 +65,9 @@ class Websockets:
     def cut(self):
         shut(self.socket.transport.get_extra_info("socket"))
 
+    async def release(self):
+        self.socket.transport.abort()
+
 
 class Aiohttp:
     """PyPI's `aiohttp`."""
@@ -86,17 +89,18 @@ class Aiohttp:
         message = await self.socket.receive()
         if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             return message.data
-        await self.session.close()
         if message.type is aiohttp.WSMsgType.CLOSE:
             raise Closed(message.data, message.extra or "")
         raise Closed(self.socket.close_code or 1006)
 
     async def close(self, code=1000):
         await self.socket.close(code=code)
-        await self.session.close()
 
     def cut(self):
         shut(self.socket.get_extra_info("socket"))
+
+    async def release(self):
+        await self.session.close()
 
 
 def shut(socket):
@@ -222,13 +226,16 @@ class Client:
         return [message for message in self.seen if message.get("room") == room and "seq" in message]
 
     async def close(self, code=1000):
+        """Says good-bye with this code."""
         await self.peer.close(code)
         await self.closed()
+        await self.peer.release()
 
     async def cut(self):
-        """Ends the TCP connection without a word, as a lost network does."""
+        """Ends the TCP connection without a word, as a lost network does; nothing is left of it."""
         self.peer.cut()
         await self.closed()
+        await self.peer.release()
 
 
 def holds(message, shape):

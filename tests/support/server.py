@@ -28,7 +28,9 @@ class Server:
             text=True,
             errors="replace",
             cwd=cwd,
+            env={name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")},
         )
+        self.told_to_stop = False
         self._lines = []
         self._listening = threading.Event()
         self._pump = threading.Thread(target=self._read, daemon=True)
@@ -68,12 +70,14 @@ class Server:
     def alive(self):
         return self.process.poll() is None
 
-    def terminate(self):
-        """Sends SIGTERM and goes on at once."""
-        self.process.send_signal(signal.SIGTERM)
+    def terminate(self, word=signal.SIGTERM):
+        """Asks it to stop, and goes on at once."""
+        self.told_to_stop = True
+        self.process.send_signal(word)
 
     def kill(self):
         """Ends it as a power cut would."""
+        self.told_to_stop = True
         self.process.kill()
         self.wait()
 
