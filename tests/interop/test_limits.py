@@ -1,8 +1,11 @@
 """Limits and their named answers (PROTOCOL section 7), and compression (section 6)."""
 
+import asyncio
+
 import pytest
 
 from support.clients import both_peers
+from support.raw import Raw
 
 KIB = 1024
 ANYBODY = [{"pattern": "*", "anonymous": ["*"]}]
@@ -80,6 +83,16 @@ async def test_more_unacked_sends_than_allowed_are_only_read_later(serve, connec
         await ada.send("text", room, {"n": number}, id=f"n{number}")
     seqs = [(await ada.answer(f"n{number}"))["data"]["seq"] for number in range(100)]
     assert seqs == list(range(1, 101))
+
+
+async def test_a_peer_that_answers_no_ping_is_let_go(serve, connect, room):
+    server = serve(rooms=ANYBODY, limits={"ping_interval_seconds": 1, "pong_timeout_seconds": 1})
+    watcher = await connect(server)
+    assert watcher.welcome["ping_interval"] == 1
+    await watcher.join(room)
+    with Raw.joined(server, room) as mute:
+        await asyncio.to_thread(mute.ended)
+    await watcher.settled()
 
 
 async def test_limits_are_keys_of_the_configuration(serve, connect, room):

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 
 import pytest
 
@@ -30,6 +31,15 @@ async def test_a_stop_is_told_then_closed_1012(stopping, connect, room, word):
     closes = await asyncio.gather(*(client.closed() for client in clients))
     assert {closed.code for closed in closes} == {1012}
     assert stopping.wait() == 0
+
+
+async def test_it_ends_once_the_last_connection_has(stopping, connect):
+    ada = await connect(stopping)
+    started = time.monotonic()
+    stopping.terminate()
+    await ada.closed()
+    await asyncio.to_thread(stopping.wait)
+    assert time.monotonic() - started < 5, "well before the 10 s that an orderly stop may take"
 
 
 async def test_every_publish_in_flight_is_decided(stopping, connect, room):

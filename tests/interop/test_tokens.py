@@ -146,6 +146,15 @@ async def test_a_session_ends_with_its_token(server, connect):
     assert end - 0.1 <= time.time() <= end + 2
 
 
+async def test_the_end_of_a_token_is_told_in_time_and_not_before(serve, connect):
+    end = int(time.time()) + 5
+    server = serve(limits={"token_expiring_notice_seconds": 2})
+    ada = await connect(server, token=mint("ada", exp=end))
+    expiring = await ada.take({"type": "system", "data": {"event": "expiring"}})
+    assert end - 3.2 <= time.time() <= end
+    assert 0 < expiring["data"]["expires_in"] <= 3
+
+
 async def test_a_token_is_refreshed_in_place(server, connect, room):
     end = int(time.time()) + 3
     ada = await connect(server, token=mint("ada", exp=end))

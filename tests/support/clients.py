@@ -66,7 +66,8 @@ class Websockets:
         shut(self.socket.transport.get_extra_info("socket"))
 
     async def release(self):
-        self.socket.transport.abort()
+        if not self.socket.transport.is_closing():
+            self.socket.transport.abort()
 
 
 class Aiohttp:
