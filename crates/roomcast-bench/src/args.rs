@@ -14,7 +14,8 @@ Examples:
   roomcast bench floor --scenario large-room            the physical limit: one send() per socket
   roomcast bench table --server-cmd 'roomcast dev --listen 127.0.0.1:0' > table.md
 
-Lost, doubled and out of order must all be 0; if one isn't, the exit status is 1.
+Lost, doubled and out of order must all be 0; if one isn't, the report isn't clean and the
+exit status is 1.
 CPU and memory of the server are read from /proc, so they need Linux and a server on this machine.";
 
 const TABLE_EXAMPLES: &str = "\
@@ -82,10 +83,10 @@ pub(crate) struct TableArgs {
     /// Only the rows of this scenario; may be repeated
     #[arg(long, value_name = "SCENARIO", value_enum)]
     pub(crate) only: Vec<Scenario>,
-    /// Seconds each load is measured
+    /// Seconds each load is measured [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<f64>,
-    /// Seconds each load runs before that
+    /// Seconds each load runs before that [default: 2; stalled-reader: 24, and less isn't enough]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) warmup: Option<f64>,
     /// Prefix of rooms for which the server has `coalesce_ms = 4`: adds that row

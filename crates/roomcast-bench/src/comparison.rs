@@ -90,7 +90,7 @@ impl Medians {
             |outcomes: &[Outcome]| median(outcomes.iter().filter_map(|outcome| figure.of(outcome)).collect());
         let (floor, server) = (of(floors), of(servers));
         floor.or(server)?;
-        let ratio = floor.zip(server).map(|(floor, server)| server / floor);
+        let ratio = floor.zip(server).map(|(floor, server)| server / floor).filter(|ratio| ratio.is_finite());
         Some(Self { figure, floor, server, ratio })
     }
 }

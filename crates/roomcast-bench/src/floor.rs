@@ -2,12 +2,14 @@
 //!
 //! It speaks just enough for the bench's own client to drive it and to check that nothing was lost: it answers
 //! the handshake and the join, copies each message's id and a count into the frame, and acks the sender. It has
-//! no queue: a socket that doesn't take a whole frame at once is closed. It is for measuring, never for use.
+//! no queue: everybody waits for a socket whose buffer is full. It is for measuring, never for use.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use memchr::memmem;
 use mio::net::{TcpListener, TcpStream};
@@ -18,6 +20,13 @@ use crate::wire::{BEFORE_ID, ID_BYTES};
 
 const LISTENER: Token = Token(usize::MAX);
 const SCRATCH_BYTES: usize = 64 * 1024;
+
+/// Between two tries on a full buffer: long enough that waiting costs no CPU to speak of.
+const SEND_PAUSE: Duration = Duration::from_micros(200);
+
+/// A buffer that stays full so long belongs to a client that has stopped reading; it is closed.
+const SEND_PATIENCE: Duration = Duration::from_secs(10);
+
 const LIMITS: DecoderLimits = DecoderLimits { message_bytes_max: 64 * 1024, fragments_max: 1 };
 
 /// As large as an ack of Roomcast's.
@@ -34,6 +43,8 @@ const JOINED: &[u8] = br#"{"type":"ack","id":"join","data":{"status":"joined","s
 pub struct FloorServer {
     poll: Poll,
     listener: TcpListener,
+    /// Apart from the rest of a client, so that a room's sends walk over four bytes each.
+    sockets: Vec<TcpStream>,
     clients: Vec<Client>,
     rooms: Vec<Room>,
     room_numbers: HashMap<Vec<u8>, usize>,
@@ -43,7 +54,6 @@ pub struct FloorServer {
 
 #[derive(Debug)]
 struct Client {
-    stream: TcpStream,
     stage: Stage,
     decoder: Decoder,
 }
@@ -103,6 +113,7 @@ impl FloorServer {
         Ok(Self {
             poll,
             listener,
+            sockets: Vec::new(),
             clients: Vec::new(),
             rooms: Vec::new(),
             room_numbers: HashMap::new(),
@@ -141,17 +152,24 @@ impl FloorServer {
             let registered = self.poll.registry().register(&mut stream, token, Interest::READABLE);
             if registered.and_then(|()| stream.set_nodelay(true)).is_ok() {
                 let decoder = Decoder::new(Role::Server, LIMITS, None);
-                self.clients.push(Client { stream, stage: Stage::Handshake, decoder });
+                self.sockets.push(stream);
+                self.clients.push(Client { stage: Stage::Handshake, decoder });
             }
         }
     }
 
     fn read(&mut self, index: usize, scratch: &mut [u8]) {
         while self.clients[index].stage != Stage::Closed {
-            match self.clients[index].stream.read(scratch) {
+            match self.sockets[index].read(scratch) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) | Ok(0) => return self.close(index),
-                Ok(bytes) => self.take(index, &mut scratch[..bytes]),
+                Ok(bytes) => {
+                    self.take(index, &mut scratch[..bytes]);
+                    // A short read has emptied the socket: no need to hear EAGAIN.
+                    if bytes < scratch.len() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -202,16 +220,16 @@ impl FloorServer {
 
     /// The loop that this server exists for.
     fn publish(&mut self, index: usize, room: usize, id: &[u8; ID_BYTES]) {
-        let Self { clients, rooms, delivery, ack, .. } = self;
+        let Self { sockets, rooms, delivery, ack, .. } = self;
         let Room { members, seq } = &mut rooms[room];
         *seq += 1;
         let frame = delivery.fill(id, *seq);
-        members.retain(|&member| clients[member].send(frame));
-        clients[index].send(ack.fill(id, *seq));
+        members.retain(|&member| send(&mut sockets[member], frame));
+        send(&mut sockets[index], ack.fill(id, *seq));
     }
 
     fn send(&mut self, index: usize, bytes: &[u8]) {
-        if !self.clients[index].send(bytes) {
+        if !send(&mut self.sockets[index], bytes) {
             self.close(index);
         }
     }
@@ -220,8 +238,39 @@ impl FloorServer {
         if let Stage::InRoom(room) = self.clients[index].stage {
             self.rooms[room].members.retain(|member| *member != index);
         }
-        self.clients[index].close();
+        self.clients[index].stage = Stage::Closed;
+        let _ = self.sockets[index].shutdown(Shutdown::Both);
     }
+}
+
+/// One `send()`, and more only while the socket's buffer is full, which everybody then waits for.
+/// Whether all was sent; if not, the socket is shut, and the poll will tell of its end.
+#[inline]
+fn send(socket: &mut TcpStream, bytes: &[u8]) -> bool {
+    let sent_all = match socket.write(bytes) {
+        Ok(sent) if sent == bytes.len() => return true,
+        Ok(sent) => send_slowly(socket, &bytes[sent..]),
+        Err(_) => send_slowly(socket, bytes),
+    };
+    if sent_all.is_err() {
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+    sent_all.is_ok()
+}
+
+#[cold]
+fn send_slowly(socket: &mut TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    let deadline = Instant::now() + SEND_PATIENCE;
+    while !bytes.is_empty() {
+        match socket.write(bytes) {
+            Ok(sent) => bytes = &bytes[sent..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+                thread::sleep(SEND_PAUSE);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 enum Message {
@@ -240,21 +289,6 @@ impl Client {
             Ok(None) => None,
             Ok(Some(_)) | Err(_) => Some(Message::Bye),
         }
-    }
-
-    /// One `send()`; whether the socket took all of it. If not, the client is closed.
-    #[inline]
-    fn send(&mut self, bytes: &[u8]) -> bool {
-        let took_all = self.stream.write(bytes).is_ok_and(|sent| sent == bytes.len());
-        if !took_all {
-            self.close();
-        }
-        took_all
-    }
-
-    fn close(&mut self) {
-        self.stage = Stage::Closed;
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
     }
 }
 
