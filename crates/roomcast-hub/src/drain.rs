@@ -76,7 +76,7 @@ impl<'a> Run<'a> {
     /// The stretch that begins at an index.
     pub(crate) fn from(room: &'a Arc<Room>, base: u64) -> Self {
         let mut start = Cursor { index: base, seq: u64::MAX };
-        let entries = room.feed().since(&mut start, RUN_BYTES_MAX).unwrap_or_default();
+        let entries = room.feed().since(&mut start, u64::MAX, RUN_BYTES_MAX).unwrap_or_default();
         let seq = entries.iter().map(|entry| entry.frame.seq()).max().unwrap_or(0);
         let end = Cursor { index: start.index + entries.len() as u64, seq };
         Self { room, base: start.index, end, entries, joined: SmallVec::new(), delivered: 0 }

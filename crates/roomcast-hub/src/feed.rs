@@ -91,8 +91,9 @@ impl Tail {
         }
     }
 
-    /// Where the entries at and after a cursor begin, or `None` if some of them are gone.
-    fn find(&self, cursor: &Cursor) -> Option<usize> {
+    /// Where the entries begin that are due to a cursor, or `None` if some of them are gone. One that comes from
+    /// the log is due what is logged above its seq, and what is ephemeral from `live_from` on.
+    fn find(&self, cursor: &Cursor, live_from: u64) -> Option<usize> {
         if cursor.index >= self.base {
             return Some((cursor.index - self.base) as usize);
         }
@@ -100,7 +101,8 @@ impl Tail {
             return None;
         }
         let newer = |entry: &Entry| entry.frame.seq() > cursor.seq;
-        Some(self.entries.iter().position(newer).unwrap_or(self.entries.len()))
+        let logged = self.entries.iter().position(newer).unwrap_or(self.entries.len());
+        Some(logged.min(live_from.saturating_sub(self.base) as usize))
     }
 }
 
@@ -145,9 +147,14 @@ impl Feed {
 
     /// The entries from a cursor on, up to about `bytes_max`; the cursor's index is put right on the way.
     /// `None`: they are no longer here, the log has them.
-    pub(crate) fn since(&self, cursor: &mut Cursor, bytes_max: usize) -> Option<SmallVec<[Entry; 4]>> {
+    pub(crate) fn since(
+        &self,
+        cursor: &mut Cursor,
+        live_from: u64,
+        bytes_max: usize,
+    ) -> Option<SmallVec<[Entry; 4]>> {
         let tail = self.tail.lock();
-        let first = tail.find(cursor)?;
+        let first = tail.find(cursor, live_from)?;
         cursor.index = tail.base + first as u64;
         let mut bytes = 0;
         let fits = |entry: &&Entry| {
@@ -181,7 +188,7 @@ mod tests {
     }
 
     fn seqs(feed: &Feed, cursor: &mut Cursor) -> Option<Vec<u64>> {
-        Some(feed.since(cursor, usize::MAX)?.iter().map(|entry| entry.frame.seq()).collect())
+        Some(feed.since(cursor, u64::MAX, usize::MAX)?.iter().map(|entry| entry.frame.seq()).collect())
     }
 
     #[test]

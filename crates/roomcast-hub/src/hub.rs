@@ -131,12 +131,7 @@ impl fmt::Debug for Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            rules: Vec::new(),
-            engine: None,
-            authorizer: Arc::new(NoTokens),
-        }
+        Self { limits: Limits::default(), rules: Vec::new(), engine: None, authorizer: Arc::new(NoTokens) }
     }
 }
 

@@ -291,20 +291,25 @@ impl Reading {
     /// Appends what of its room is due to this reader, at most about one turn's worth.
     fn gather(&self, slot: usize, room: &Room, outlet: Outlet<'_>, scratch: &mut Scratch) {
         let (mut cursor, mut live_from) = (self.cursor, self.live_from);
-        if self.lagged {
+        if self.lagged || cursor.index < live_from {
+            let seen = cursor.index.max(live_from);
             let mut queue = Queue::after(std::mem::take(&mut scratch.bytes));
-            live_from = room.catch_up(self.roster, cursor, &mut queue);
+            live_from = room.catch_up(self.roster, seen, &mut queue);
             scratch.bytes = queue.into_bytes();
             scratch.mark(slot, cursor, Some(live_from));
         }
-        let Some(entries) = room.feed().since(&mut cursor, TURN_BYTES) else {
+        let Some(entries) = room.feed().since(&mut cursor, live_from, TURN_BYTES) else {
             return self.recall(slot, room, (cursor, live_from), outlet, scratch);
         };
+        // Its place in the feed is known from here on, even if nothing is due.
+        scratch.mark(slot, cursor, None);
         for entry in entries {
-            if self.wants(&entry, outlet.id) && (entry.is_logged() || cursor.index >= live_from) {
+            let seq = entry.frame.seq();
+            let is_due = if entry.is_logged() { seq > cursor.seq } else { cursor.index >= live_from };
+            if is_due && self.wants(&entry, outlet.id) {
                 scratch.bytes.extend_from_slice(entry.frame.on(outlet.wire));
             }
-            cursor = Cursor { index: cursor.index + 1, seq: cursor.seq.max(entry.frame.seq()) };
+            cursor = Cursor { index: cursor.index + 1, seq: cursor.seq.max(seq) };
             scratch.mark(slot, cursor, None);
         }
     }

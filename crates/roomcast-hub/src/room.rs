@@ -527,10 +527,12 @@ impl Room {
         }
     }
 
-    /// Makes good for presence that a lagging reader missed. Answers where it is at the tip again.
-    pub(crate) fn catch_up(&self, reads_roster: bool, cursor: Cursor, queue: &mut Queue) -> u64 {
-        if !reads_roster || self.roster_tip.load(Ordering::Acquire) <= cursor.index {
-            return self.feed.tip();
+    /// Makes good for presence that a reader missed who has seen the feed up to an index. Answers from where on
+    /// it is at the tip again.
+    pub(crate) fn catch_up(&self, reads_roster: bool, seen: u64, queue: &mut Queue) -> u64 {
+        let tip = self.feed.tip();
+        if !reads_roster || self.roster_tip.load(Ordering::Acquire) <= seen {
+            return tip;
         }
         self.sync(queue).index
     }

@@ -90,7 +90,7 @@ impl Watched {
 
     /// The seqs that the feed holds from the beginning of the watch.
     fn delivered(&self) -> Vec<u64> {
-        let entries = self.feed.since(&mut self.start.clone(), usize::MAX).expect("a short feed");
+        let entries = self.feed.since(&mut self.start.clone(), u64::MAX, usize::MAX).expect("a short feed");
         entries.iter().map(|entry| entry.frame.seq()).collect()
     }
 
