@@ -25,15 +25,19 @@ async fn many_publishers_one_order() {
     for i in 0..3 {
         let mut publisher = Client::connect(&hub, &format!("publisher{i}")).await;
         publisher.join("r", json!({"presence": false})).await;
-        publishers.push(tokio::task::spawn_blocking(move || {
+        publishers.push(publisher);
+    }
+    let publish = |publisher: Client| {
+        tokio::task::spawn_blocking(move || {
             (0..100).for_each(|_| publisher.say(&[text("r", "a"), text("r", "b")]));
             publisher
-        }));
-    }
+        })
+    };
+    let publishing: Vec<_> = publishers.into_iter().map(publish).collect();
     for reader in &mut readers {
         assert_eq!(reader.seqs(600).await, (1..=600).collect::<Vec<_>>());
     }
-    for publisher in publishers {
+    for publisher in publishing {
         assert_eq!(publisher.await.unwrap().seqs(600).await, (1..=600).collect::<Vec<_>>());
     }
 }
