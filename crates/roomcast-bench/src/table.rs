@@ -224,3 +224,35 @@ fn fmt_counts(f: &mut fmt::Formatter<'_>, outcome: &Outcome) -> fmt::Result {
         sum(|load| load.out_of_order)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_whether_it_is_met() {
+        let figure = Figure::CpuPerDelivery;
+        let medians = Medians { figure, floor: Some(2.0), server: Some(2.2), ratio: Some(1.1) };
+        let check = |target, expected: &str| {
+            let row = spec(Work::Plain(Scenario::LargeRoom), "work", figure, target).row(medians);
+            assert_eq!(
+                row.to_string(),
+                format!("| work | CPU µs per delivery | 2.00 | 2.20 | 1.10 | {expected} |\n")
+            );
+        };
+        check(Target::OfFloor(1.2), "≤ 1.2 × floor | yes");
+        check(Target::OfFloor(1.05), "≤ 1.05 × floor | **no**");
+        check(Target::AtMost(2.5), "≤ 2.50 | yes");
+        check(Target::AtMost(2.1), "≤ 2.10 | **no**");
+        check(Target::Shown, "shown | ");
+    }
+
+    #[test]
+    fn rows_of_one_measurement_stand_together() {
+        let mut works: Vec<Work> = SPECS.iter().map(|spec| spec.work).collect();
+        works.dedup();
+        for (at, work) in works.iter().enumerate() {
+            assert!(!works[..at].contains(work), "{work:?} would be measured twice");
+        }
+    }
+}
