@@ -9,7 +9,7 @@ use roomcast_protocol::{Code, SessionId, Timestamp};
 use roomcast_session::Identity;
 
 use crate::{
-    auth::{AuthError, Authenticator, Credentials, Origins, session},
+    auth::{AuthError, Authenticator, Credentials, Origins, Place, session},
     http, playground, websocket,
 };
 
@@ -36,6 +36,9 @@ impl App {
         let query = uri.query().unwrap_or_default();
         let session = session(headers, query)?;
         let credentials = Credentials::find(headers, query, self.cookie.as_deref());
+        if credentials.place() == Some(Place::Cookie) {
+            self.origins.check_cookie()?;
+        }
         let identity = self.authenticator.identify(&credentials, &session.id, self.hub.now().wall)?;
         Ok((identity, session.minted))
     }

@@ -89,6 +89,16 @@ impl Origins {
         }
     }
 
+    /// Whether a cookie may count as a token: not where any page could have the browser send it along.
+    pub fn check_cookie(&self) -> Result<(), AuthError> {
+        match self.0 {
+            Allowed::Any => Err(AuthError::unauthorized(
+                "the token came in a cookie while server.origins is \"*\"; list the pages that may use it",
+            )),
+            _ => Ok(()),
+        }
+    }
+
     fn allows(&self, origin: &str, host: &str) -> bool {
         let page = Origin::read(origin);
         match (&self.0, page) {

@@ -79,7 +79,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 /// Which pages a browser lets read the answers: those that may open a WebSocket.
 fn cors(app: &Arc<App>) -> CorsLayer {
     let pages = app.clone();
-    let credentials = app.cookie.is_some();
+    let credentials = app.cookie.is_some() && app.origins.check_cookie().is_ok();
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |_, parts| pages.origins.check(&parts.headers).is_ok()))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])

@@ -315,6 +315,21 @@ async fn who_asks_is_judged_first() {
 }
 
 #[tokio::test]
+async fn a_cookie_is_no_token_where_any_page_may_ask() {
+    let token = bearer(&json!({"sub": "ada"}));
+    let cookie = format!("token={}", token.trim_start_matches("Bearer "));
+    let headers = [("cookie", &*cookie), ("origin", "https://app.test")];
+    let post =
+        async |server: Server| server.call("POST", "/rooms/r/messages", &headers, text(1).to_string()).await;
+    let answer = post(Server::open()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.headers["access-control-allow-credentials"], "true");
+    let answer = post(Server::new(Origins::new(["*"]).unwrap(), Limits::default())).await;
+    answer.is_problem(Code::Unauthorized);
+    assert!(!answer.headers.contains_key("access-control-allow-credentials"));
+}
+
+#[tokio::test]
 async fn a_minted_session_is_told() {
     let server = Server::open();
     let path = "/rooms/open:a/messages";
