@@ -107,6 +107,8 @@ impl fmt::Display for Refused {
 pub enum Error {
     /// The server refused it.
     Refused(Refused),
+    /// It can't be asked at all, and why.
+    BadRequest(String),
     /// It has more bytes than the server takes. It was not sent, since the server would end the connection.
     TooLarge {
         /// Bytes of the whole envelope.
@@ -138,6 +140,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(refused) => refused.fmt(f),
+            Self::BadRequest(why) => f.write_str(why),
             Self::TooLarge { bytes, max } => {
                 write!(
                     f,

@@ -23,9 +23,9 @@ pub struct Settings {
     pub token: Token,
     /// How long it waits before it comes back.
     pub backoff: Backoff,
-    /// Requests without an answer, at most. Over it: [`Error::QueueFull`].
+    /// Requests without an answer, at most. Over it: [`Error::QueueFull`](super::Error::QueueFull).
     pub requests_max: usize,
-    /// Bytes of a message that the server takes. Over it: [`Error::TooLarge`].
+    /// Bytes of a message that the server takes. Over it: [`Error::TooLarge`](super::Error::TooLarge).
     pub message_bytes_max: usize,
     /// How long a try may take, from the token to `welcome`.
     pub connect_timeout: Duration,

@@ -1,0 +1,122 @@
+//! Where a server is: what the URL that people write means.
+
+use std::{fmt, str::FromStr};
+
+use http::{
+    Uri,
+    uri::{Authority, PathAndQuery},
+};
+
+/// The path below which a server's WebSocket is.
+const SOCKET_PATH: &str = "/ws";
+
+/// A server: `http://host:8000` or `ws://host:8000`, with the path it is nested at if it is
+/// (`http://host/realtime`), `/ws` at the end or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    authority: Authority,
+    /// Without a slash at the end; empty at the root.
+    path: String,
+}
+
+/// Why a URL names no server that this client can talk to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressError(String);
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(url: &str) -> Result<Self, AddressError> {
+        let wrong = |why: &str| AddressError(format!("the URL {url:?} {why}"));
+        let uri: Uri = url.parse().map_err(|error| wrong(&format!("can't be read: {error}")))?;
+        match uri.scheme_str() {
+            Some("http" | "ws") => {}
+            Some("https" | "wss") => {
+                return Err(wrong(
+                    "needs TLS, which this client can't do yet; put a tunnel on this machine that can \
+                     (stunnel, `ssh -L`, `socat`) and connect to that with http://",
+                ));
+            }
+            _ => return Err(wrong("has no scheme; write http://host:port or ws://host:port")),
+        }
+        let authority = uri.authority().ok_or_else(|| wrong("has no host"))?.clone();
+        if authority.as_str().contains('@') {
+            return Err(wrong("has a user name in it; a server takes a token instead"));
+        }
+        if uri.query().is_some() {
+            return Err(wrong("has a query; give the token and the name by themselves"));
+        }
+        let path = uri.path().trim_end_matches('/');
+        let path = path.strip_suffix(SOCKET_PATH).unwrap_or(path).trim_end_matches('/').to_owned();
+        Ok(Self { authority, path })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+impl Address {
+    /// For the `Host` header.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The host and the port to connect to.
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let host = self.authority.host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        (host, self.authority.port_u16().unwrap_or(80))
+    }
+
+    /// The path of the WebSocket with a query.
+    pub(crate) fn socket(&self, query: &str) -> PathAndQuery {
+        let path = format!("{}{SOCKET_PATH}?{query}", self.path);
+        PathAndQuery::from_maybe_shared(path).expect("a path that was read, and an encoded query")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_write() {
+        let check = |url: &str, host: (&str, u16), socket: &str| {
+            let address: Address = url.parse().expect(url);
+            assert_eq!(address.host_and_port(), host, "{url}");
+            assert_eq!(address.socket("a=1").as_str(), socket, "{url}");
+        };
+        check("http://127.0.0.1:8000", ("127.0.0.1", 8000), "/ws?a=1");
+        check("ws://localhost:8000/ws", ("localhost", 8000), "/ws?a=1");
+        check("http://[::1]:8000/", ("::1", 8000), "/ws?a=1");
+        check("http://example.com/realtime", ("example.com", 80), "/realtime/ws?a=1");
+        check("ws://example.com/realtime/ws/", ("example.com", 80), "/realtime/ws?a=1");
+    }
+
+    #[test]
+    fn what_is_wrong_with_others() {
+        let check = |url: &str, why: &str| {
+            let error = url.parse::<Address>().expect_err(url).to_string();
+            assert!(error.contains(why), "{url}: {error}");
+        };
+        check("wss://example.com", "needs TLS");
+        check("https://example.com", "needs TLS");
+        check("localhost:8000", "has no scheme");
+        check("ftp://example.com", "has no scheme");
+        check("http://ada:secret@example.com", "a user name");
+        check("http://example.com/ws?token=t", "has a query");
+        check("http://exa mple.com", "can't be read");
+        check("", "can't be read");
+    }
+}

@@ -1,0 +1,123 @@
+//! What a client is made with.
+
+use std::{fmt, sync::Arc};
+
+use roomcast_protocol::SessionId;
+use roomcast_session::client::{self, Backoff, Settings, Status, Token};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::{
+    address::{Address, AddressError},
+    client::Client,
+    driver::{Access, Driver, TokenFunction},
+    random,
+};
+
+/// Commands that wait for the client's task; whoever gives one more waits with it.
+const COMMANDS_MAX: usize = 64;
+
+/// Makes a [`Client`].
+pub struct Builder {
+    url: String,
+    user: Option<String>,
+    session: SessionId,
+    settings: Settings,
+    fetch_token: Option<TokenFunction>,
+}
+
+impl fmt::Debug for Builder {
+    /// Without the token and the session.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(crate) fn new(url: &str) -> Self {
+        let (url, session) = (url.into(), random::session());
+        Self { url, user: None, session, settings: Settings::default(), fetch_token: None }
+    }
+
+    /// A name, for a server that lets guests choose one (`roomcast dev`). A token's user counts before it.
+    #[must_use]
+    pub fn user(mut self, name: &str) -> Self {
+        self.user = Some(name.into());
+        self
+    }
+
+    /// A session kept from an earlier run, instead of a new one: a guest keeps its name by it. It is a secret. Of
+    /// two clients with one session the later one goes on, and the other ends.
+    #[must_use]
+    pub fn session(mut self, session: SessionId) -> Self {
+        self.session = session;
+        self
+    }
+
+    /// A token or an API key, presented on every connection. The client ends with it; see [`Self::token_fn`].
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.settings.token = Token::Fixed(token.into());
+        self.fetch_token = None;
+        self
+    }
+
+    /// What fetches a token: asked before each connection, and a minute before the token in use expires, so that
+    /// the client goes on without a break. When it fails, it is asked again after the backoff.
+    #[must_use]
+    pub fn token_fn<F, R, E>(mut self, fetch: F) -> Self
+    where
+        F: Fn() -> R + Send + 'static,
+        R: Future<Output = Result<String, E>> + Send + 'static,
+        E: fmt::Display,
+    {
+        self.settings.token = Token::Fetched;
+        self.fetch_token = Some(Box::new(move || {
+            let token = fetch();
+            Box::pin(async move { token.await.map(Arc::from).map_err(|error| error.to_string()) })
+        }));
+        self
+    }
+
+    /// How long to wait between tries; the default is what the protocol asks of clients.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.settings.backoff = backoff;
+        self
+    }
+
+    /// Messages and other requests that may wait for an answer, 1,024 by default. One more is
+    /// [`Error::QueueFull`](crate::Error::QueueFull).
+    #[must_use]
+    pub fn requests_max(mut self, requests: usize) -> Self {
+        self.settings.requests_max = requests;
+        self
+    }
+
+    /// Bytes of a message that the server takes, 64 KiB by default. A larger one is
+    /// [`Error::TooLarge`](crate::Error::TooLarge).
+    #[must_use]
+    pub fn message_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.message_bytes_max = bytes;
+        self
+    }
+
+    /// Starts the client. It connects in the background, and comes back for as long as the server would have it:
+    /// [`Client::status`] tells how it stands.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn connect(self) -> Result<Client, AddressError> {
+        let Self { url, user, session, mut settings, fetch_token } = self;
+        let address: Address = url.parse()?;
+        settings.nonce = random::number();
+        let access = Access { address, session: session.clone(), user, fetch_token };
+        let (commands, orders) = mpsc::channel(COMMANDS_MAX);
+        let drained = Arc::new(Notify::new());
+        let (tell, status) = watch::channel(Status::Connecting { attempt: 1 });
+        let machine = client::Client::new(settings);
+        let driver = Driver::new(access, machine, (orders, drained.clone()), tell);
+        tokio::spawn(driver.run());
+        Ok(Client::new(commands, drained, status, session))
+    }
+}

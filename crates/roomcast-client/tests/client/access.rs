@@ -1,0 +1,158 @@
+//! Tokens, rights and sessions: when a client is let in, and when it stops trying.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use roomcast_client::{Error, Event, Status};
+use roomcast_protocol::{Grants, Pattern, Rights};
+use roomcast_server::auth::Authenticator;
+use serde_json::{Value, json};
+
+use crate::support::{Server, joined, next, soon, token, until, until_connected};
+
+fn in_seconds(seconds: u64) -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds
+}
+
+/// A token function that gives these in turn, the last one for ever, and how often it was asked.
+fn in_turn(
+    tokens: Vec<String>,
+) -> (impl Fn() -> std::future::Ready<Result<String, Infallible>>, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let fetch = move || {
+        let turn = counter.fetch_add(1, Ordering::SeqCst);
+        std::future::ready(Ok(tokens[turn.min(tokens.len() - 1)].clone()))
+    };
+    (fetch, asked)
+}
+
+fn ada(rooms: &Value, ends_in: u64) -> String {
+    token(&json!({"sub": "ada", "exp": in_seconds(ends_in), "rooms": rooms}))
+}
+
+#[tokio::test]
+async fn a_room_that_is_not_ones_own_is_denied_and_others_go_on() {
+    let rules = vec![(Pattern::new("open:*").unwrap(), Rights::ALL)];
+    let guests = Authenticator { anonymous: Arc::new(Grants::Rules(rules)), ..Authenticator::default() };
+    let server = Server::with(guests, Vec::new());
+    let client = server.client().connect().unwrap();
+    let mut closed = client.join("closed").await.unwrap();
+    let message = closed.voice().post("text", &json!({})).await.unwrap();
+    let denied = |event| match event {
+        Event::Denied(refused) => Some(refused.code),
+        _ => None,
+    };
+    assert_eq!(next(&mut closed, denied).await, "forbidden");
+    assert!(soon(closed.next()).await.is_none());
+    assert!(matches!(soon(message.ack()).await, Err(Error::Refused(refused)) if refused.code == "forbidden"));
+    let open = client.join("open:1").await.unwrap();
+    soon(open.send("text", &json!({}))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_token_that_expires_is_replaced_in_place() {
+    let server = Server::with_tokens();
+    // The first is announced as expiring at once; the second no longer opens `old`.
+    let both = json!({"old": ["*"], "kept": ["*"]});
+    let tokens = vec![ada(&both, 50), ada(&json!({"kept": ["*"]}), 3_600)];
+    let (fetch, asked) = in_turn(tokens);
+    let client = server.client().token_fn(fetch).connect().unwrap();
+    let mut old = client.join("old").await.unwrap();
+    let kept = client.join("kept").await.unwrap();
+    let left = |event| match event {
+        Event::Left { reason } => Some(reason),
+        _ => None,
+    };
+    let reason = next(&mut old, left).await;
+    assert!(reason.contains("new token"), "{reason}");
+    soon(kept.send("text", &json!({}))).await.unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(*client.status().borrow(), Status::Connected { user: "ada".into() });
+}
+
+#[tokio::test]
+async fn a_refused_token_is_followed_by_a_fresh_one() {
+    let server = Server::with_tokens();
+    let (fetch, asked) = in_turn(vec!["nonsense".into(), ada(&json!({"*": ["*"]}), 3_600)]);
+    let client = server.client().token_fn(fetch).connect().unwrap();
+    let mut room = client.join("general").await.unwrap();
+    joined(&mut room).await;
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+
+    let (fetch, asked) = in_turn(vec!["nonsense".into()]);
+    let client = server.client().token_fn(fetch).connect().unwrap();
+    let ended = soon(client.ended()).await;
+    assert_eq!((ended.code, asked.load(Ordering::SeqCst)), (Some(1008), 2));
+    assert!(ended.reason.contains("unauthorized: "), "{}", ended.reason);
+}
+
+#[tokio::test]
+async fn a_client_ends_with_its_only_token() {
+    let server = Server::with_tokens();
+    for (token, word) in [
+        (ada(&json!({"*": ["*"]}), 0), "token_expired: "),
+        (token(&json!({"sub": ""})), "unauthorized: "),
+        ("rk_nonsense".into(), "unauthorized: "),
+    ] {
+        let client = server.client().token(&token).connect().unwrap();
+        let ended = soon(client.ended()).await;
+        assert_eq!(ended.code, Some(1008));
+        assert!(ended.reason.contains(word), "{}", ended.reason);
+        assert!(!ended.reason.contains(&token), "the token is shown");
+    }
+}
+
+#[tokio::test]
+async fn a_token_function_that_fails_is_asked_again() {
+    let server = Server::with_tokens();
+    let well = Arc::new(AtomicBool::new(false));
+    let (back_end, good) = (well.clone(), ada(&json!({"*": ["*"]}), 3_600));
+    let fetch = move || {
+        let well = back_end.load(Ordering::SeqCst);
+        std::future::ready(if well { Ok(good.clone()) } else { Err("503 from the back end") })
+    };
+    let client = server.client().token_fn(fetch).connect().unwrap();
+    let waiting = |status: &Status| matches!(status, Status::Waiting { .. });
+    let Status::Waiting { cause, .. } = until(&client, waiting).await else { panic!() };
+    assert_eq!(cause.to_string(), "no token: 503 from the back end");
+    well.store(true, Ordering::SeqCst);
+    until_connected(&client).await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_taken_over_stays_away() {
+    let server = Server::open();
+    let first = server.client().connect().unwrap();
+    let mut room = first.join("general").await.unwrap();
+    joined(&mut room).await;
+    let second = server.client().session(first.session().clone()).connect().unwrap();
+    let ended = soon(first.ended()).await;
+    assert_eq!(ended.code, Some(4009));
+    let left = |event| match event {
+        Event::Left { reason } => Some(reason),
+        _ => None,
+    };
+    assert!(next(&mut room, left).await.contains("4009"));
+    assert!(matches!(soon(room.send("text", &json!({}))).await, Err(Error::Ended(_))));
+    until_connected(&second).await;
+    assert_eq!(server.hub.counters().taken_over_total.get(), 1, "the first did not come back");
+}
+
+#[tokio::test]
+async fn a_user_who_is_thrown_out_stays_away() {
+    let server = Server::open();
+    let client = server.client().user("ada").connect().unwrap();
+    let mut room = client.join("general").await.unwrap();
+    joined(&mut room).await;
+    assert_eq!(server.hub.disconnect_user("ada"), 1);
+    let ended = soon(client.ended()).await;
+    assert_eq!(ended.code, Some(1008));
+    assert!(ended.reason.contains("kicked: "), "{}", ended.reason);
+}

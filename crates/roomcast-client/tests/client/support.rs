@@ -1,0 +1,268 @@
+//! A server in this process, a proxy that cuts, and clients that wait for what they are told.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use roomcast_client::{Backoff, Builder, Client, Event, Message, Room, Status};
+use roomcast_hub::{Hub, RoomRule};
+use roomcast_protocol::{Grants, Limits, Pattern};
+use roomcast_server::{
+    App, Settings,
+    auth::{Algorithm, Authenticator, Key, Keys, Origins, Signer},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, tcp},
+    sync::{oneshot, watch},
+    task::{JoinHandle, JoinSet},
+};
+
+pub(crate) const SECRET: &str = "a secret of thirty-two bytes, or more";
+
+/// How long a test may wait for anything. Generous: a slow machine is no failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for something that must come.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("what a test waits for comes")
+}
+
+/// A server that ends with this.
+pub(crate) struct Server {
+    pub(crate) hub: Hub,
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    /// Guests may do everything, and choose their names.
+    pub(crate) fn open() -> Self {
+        let open = Authenticator {
+            anonymous: Arc::new(Grants::all()),
+            named_guests: true,
+            ..Authenticator::default()
+        };
+        Self::with(open, Vec::new())
+    }
+
+    /// Tokens are signed with [`SECRET`]; without one nobody gets in.
+    pub(crate) fn with_tokens() -> Self {
+        let key = Key::secret(Algorithm::Hs256, SECRET).unwrap();
+        let closed = Authenticator { keys: Keys::new(vec![key]).unwrap(), ..Authenticator::default() };
+        Self::with(closed, Vec::new())
+    }
+
+    /// Everybody may do everything, and rooms keep only so many messages.
+    pub(crate) fn forgetful(messages_max: usize) -> Self {
+        let mut rule = RoomRule::new(Pattern::new("*").unwrap());
+        rule.history.messages_max = messages_max;
+        let open = Authenticator { anonymous: Arc::new(Grants::all()), ..Authenticator::default() };
+        Self::with(open, vec![rule])
+    }
+
+    pub(crate) fn with(authenticator: Authenticator, rules: Vec<RoomRule>) -> Self {
+        let authenticator = Arc::new(authenticator);
+        // What happens over the rate is tested on a virtual clock.
+        let limits = Limits { sends_per_second: 0, ..Limits::default() };
+        let hub = Hub::builder().limits(limits).rules(rules).authorizer(authenticator.clone()).build();
+        let app = App {
+            hub: hub.clone(),
+            authenticator,
+            origins: Origins::loopback(),
+            cookie: None,
+            playground: false,
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let settings = Settings { shutdown_timeout: Duration::from_secs(1), ..Settings::default() };
+        let serving = tokio::spawn(async move {
+            let stopped = async { stopped.await.unwrap_or_default() };
+            roomcast_server::serve(Arc::new(app), vec![listener], settings, stopped).await.unwrap();
+        });
+        Self { hub, address, stop: Some(stop), serving }
+    }
+
+    pub(crate) fn client(&self) -> Builder {
+        client(self.address)
+    }
+
+    /// An orderly end.
+    pub(crate) async fn shut_down(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        soon(&mut self.serving).await.unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// A client that comes back within milliseconds.
+pub(crate) fn client(address: SocketAddr) -> Builder {
+    let backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(20));
+    Client::builder(&format!("http://{address}")).backoff(backoff)
+}
+
+/// A token with these claims.
+pub(crate) fn token(claims: &Value) -> String {
+    Signer::secret(Algorithm::Hs256, SECRET).unwrap().mint(claims).unwrap()
+}
+
+/// What the proxy does with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Passes everything on.
+    Open,
+    /// Passes on only what the client sends: the server's answers are lost.
+    Deaf,
+    /// Takes no connection, and cuts those there are.
+    Cut,
+}
+
+/// Stands between client and server, and fails on demand.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    server: Arc<Mutex<SocketAddr>>,
+    serving: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn before(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mode, watched) = watch::channel(Mode::Open);
+        let server = Arc::new(Mutex::new(server.address));
+        let target = server.clone();
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let target = *target.lock().unwrap();
+                connections.spawn(pass(socket, target, watched.clone()));
+            }
+        });
+        Self { address, mode, server, serving }
+    }
+
+    pub(crate) fn client(&self) -> Builder {
+        client(self.address)
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// Cuts every connection once; those that come after are passed on.
+    pub(crate) fn cut(&self) {
+        self.set(Mode::Cut);
+        self.set(Mode::Open);
+    }
+
+    /// Passes connections on to another server from now on.
+    pub(crate) fn move_to(&self, server: &Server) {
+        *self.server.lock().unwrap() = server.address;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Passes bytes on until the connection is cut.
+async fn pass(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+    if *mode.borrow_and_update() == Mode::Cut {
+        return;
+    }
+    // A server that is gone is a connection that is cut.
+    let Ok(server) = TcpStream::connect(target).await else { return };
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let mut cut = mode.clone();
+    let (deaf, hearing) = (mode, watch::channel(Mode::Open).1);
+    tokio::select! {
+        () = cut_off(&mut cut) => {}
+        () = copy(from_client, to_server, hearing) => {}
+        () = copy(from_server, to_client, deaf) => {}
+    }
+}
+
+async fn copy(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mode: watch::Receiver<Mode>) {
+    let mut buffer = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer).await {
+        let deaf = *mode.borrow() == Mode::Deaf;
+        if !deaf && to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until connections are cut. A cut that was mended before anybody looked is one as well.
+async fn cut_off(mode: &mut watch::Receiver<Mode>) {
+    while mode.changed().await.is_ok() && *mode.borrow_and_update() == Mode::Deaf {}
+}
+
+/// Waits until the client stands so.
+pub(crate) async fn until(client: &Client, what: impl Fn(&Status) -> bool) -> Status {
+    let mut status = client.status();
+    soon(status.wait_for(what)).await.unwrap().clone()
+}
+
+pub(crate) async fn until_connected(client: &Client) {
+    until(client, |status| matches!(status, Status::Connected { .. })).await;
+}
+
+pub(crate) async fn until_waiting(client: &Client) {
+    until(client, |status| matches!(status, Status::Waiting { .. })).await;
+}
+
+/// The next event that `pick` takes; others are passed over.
+pub(crate) async fn next<T>(room: &mut Room, pick: impl Fn(Event) -> Option<T>) -> T {
+    let picked = async {
+        loop {
+            let event = room.next().await.expect("the room goes on");
+            if let Some(picked) = pick(event) {
+                return picked;
+            }
+        }
+    };
+    soon(picked).await
+}
+
+/// Waits until the room is joined. Answers whether it went on where it was.
+pub(crate) async fn joined(room: &mut Room) -> bool {
+    next(room, |event| match event {
+        Event::Joined { recovered, .. } => Some(recovered),
+        _ => None,
+    })
+    .await
+}
+
+/// The next message. A gap on the way is a failure.
+pub(crate) async fn message(room: &mut Room) -> Message {
+    next(room, |event| match event {
+        Event::Message(message) => Some(message),
+        Event::Gap { reason, .. } => panic!("a gap: {reason}"),
+        _ => None,
+    })
+    .await
+}
+
+/// The number in the payload of the next messages.
+pub(crate) async fn numbers(room: &mut Room, count: usize) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        numbers.push(message(room).await.data::<Value>().unwrap()["n"].as_u64().unwrap());
+    }
+    numbers
+}
