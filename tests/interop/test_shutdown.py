@@ -5,9 +5,10 @@ import signal
 import time
 
 import pytest
+from websockets.exceptions import WebSocketException
 
 from support import server as servers
-from support.clients import both_peers
+from support.clients import Closed, both_peers
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ async def test_a_stopping_server_takes_nobody_in(stopping, connect, room):
     ada = await connect(stopping)
     stopping.terminate()
     await ada.take({"type": "system", "data": {"event": "draining"}})
-    with pytest.raises(Exception):
+    with pytest.raises((OSError, EOFError, Closed, WebSocketException)):
         await connect(stopping)
     await ada.closed()
     assert stopping.wait() == 0

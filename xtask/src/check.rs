@@ -20,10 +20,10 @@ pub(crate) fn all(run: &mut Run) {
 pub(crate) fn steps(run: &mut Run, tools_ready: bool) {
     run.step("format", |log| log.run(cargo("fmt").args(["--all", "--check", "--", "--color", "never"])));
     run.step("lints", |log| {
-        log.run(cargo("clippy").args(["--workspace", "--all-targets", "--", "-D", "warnings"]))
+        log.run(cargo("clippy").args(["--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });
     run.step("documentation", |log| {
-        log.run(cargo("doc").args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+        log.run(cargo("doc").args(["--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     });
     if tools_ready {
         run.step("licences, bans, sources", |log| {

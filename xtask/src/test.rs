@@ -86,7 +86,7 @@ fn rust_tests(run: &mut Run) {
 }
 
 fn release_build(log: &mut Log) -> Result<(), String> {
-    log.run(cargo("build").args(["--release", "--bin", "roomcast", "--example", "ws_echo"]))
+    log.run(cargo("build").args(["--quiet", "--release", "--bin", "roomcast", "--example", "ws_echo"]))
 }
 
 fn pytest(folder: &str, log: &mut Log) -> Result<String, String> {
