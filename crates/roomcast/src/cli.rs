@@ -3,13 +3,14 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{bench, check, config, dev, init, serve, token},
+    commands::{bench, check, config, dev, init, publish, serve, subscribe, token},
     failure::Failure,
 };
 
 const EXAMPLES: &str = "\
 Examples:
   roomcast dev                        try it: http://127.0.0.1:8000, no keys, nothing to set up
+  roomcast sub lobby                  read a room of it; `roomcast pub lobby Hello` says something there
   roomcast init && roomcast serve     run it for others, with a secret of its own
   roomcast token mint --user ada      a token to connect with
 
@@ -31,6 +32,8 @@ enum Command {
     Check(check::Args),
     Config(config::Args),
     Token(token::Args),
+    Pub(publish::Args),
+    Sub(subscribe::Args),
     Bench(Box<roomcast_bench::Args>),
 }
 
@@ -44,6 +47,8 @@ impl Cli {
             Command::Check(args) => args.run(),
             Command::Config(args) => args.run(),
             Command::Token(args) => args.run(),
+            Command::Pub(args) => args.run(),
+            Command::Sub(args) => args.run(),
             Command::Bench(args) => bench::run(&args),
         }
     }

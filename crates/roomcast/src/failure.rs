@@ -59,3 +59,9 @@ impl From<SetupError> for Failure {
         Self::said(error.to_string())
     }
 }
+
+impl From<roomcast_client::Error> for Failure {
+    fn from(error: roomcast_client::Error) -> Self {
+        Self::said(error.to_string())
+    }
+}

@@ -2,9 +2,12 @@
 
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod dev;
 pub(crate) mod init;
 pub(crate) mod layers;
+pub(crate) mod publish;
 pub(crate) mod serve;
+pub(crate) mod subscribe;
 pub(crate) mod token;

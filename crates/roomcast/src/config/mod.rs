@@ -190,6 +190,12 @@ mod tests {
         );
         check("x = 1", &["unknown key `x` at the top of the file"]);
         check("limits = 5", &["`limits` must be a table, found 5"]);
+        check(
+            "server.origins = \"*\"\nauth.cookie = \"token\"\n",
+            &[
+                "no cookie counts as a token while `server.origins` is \"*\": any page could have it sent along",
+            ],
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(super) fn faults(config: &Config, directory: &Path) -> Vec<Fault> {
     faults.extend(
         config.server.origins.iter().enumerate().filter_map(|(index, origin)| web_origin(index, origin)),
     );
+    faults.extend(useless_cookie(config));
     faults.extend(unreachable_rule(&config.rooms));
     faults.extend(limits(config));
     faults
@@ -52,6 +53,15 @@ fn repeated_ids(keys: &[TokenKey]) -> impl Iterator<Item = Fault> {
 fn web_origin(index: usize, origin: &str) -> Option<Fault> {
     let error = Origins::new([origin]).err()?;
     Some(Fault::error(format!("server.origins[{index}]"), error.to_string()))
+}
+
+fn useless_cookie(config: &Config) -> Option<Fault> {
+    let any_page = config.server.origins.iter().any(|origin| origin == "*");
+    (any_page && config.auth.cookie.is_some()).then(|| {
+        let message =
+            "no cookie counts as a token while `server.origins` is \"*\": any page could have it sent along";
+        Fault::error("auth.cookie", message).help("list the pages that may connect in `server.origins`")
+    })
 }
 
 fn unreachable_rule(rules: &[Rule]) -> Option<Fault> {

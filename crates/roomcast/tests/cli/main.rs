@@ -7,6 +7,7 @@ mod check;
 mod config;
 mod init;
 mod start;
+mod talk;
 mod token;
 
 use std::{

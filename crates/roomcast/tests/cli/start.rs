@@ -9,7 +9,7 @@ use std::{
 use crate::Place;
 
 /// A server that is killed when it goes out of sight.
-struct Running {
+pub(crate) struct Running {
     process: Child,
     first_line: String,
 }
@@ -23,7 +23,7 @@ impl Drop for Running {
 
 impl Running {
     /// Starts a server and waits for its first line.
-    fn start(place: &Place, arguments: &[&str]) -> Self {
+    pub(crate) fn start(place: &Place, arguments: &[&str]) -> Self {
         let mut command = place.command(arguments);
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut first_line = String::new();
@@ -32,7 +32,7 @@ impl Running {
     }
 
     /// The port that the first line names.
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         let after = self.first_line.split("http://127.0.0.1:").nth(1).unwrap();
         after.split(|character: char| !character.is_ascii_digit()).next().unwrap().parse().unwrap()
     }

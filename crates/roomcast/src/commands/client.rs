@@ -1,0 +1,79 @@
+//! What `pub` and `sub` share: the way to a server, and how the connection goes.
+
+use roomcast_client::{Client, Status};
+
+use crate::failure::Failure;
+
+/// Which server, and as whom.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Server {
+    /// The server
+    #[arg(long, value_name = "URL", env = "ROOMCAST_URL", default_value = "http://127.0.0.1:8000")]
+    url: String,
+    /// A token, as `roomcast token mint` prints one
+    #[arg(long, value_name = "JWT", env = "ROOMCAST_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// A name, for `roomcast dev`, which needs no token
+    #[arg(long, value_name = "NAME", env = "ROOMCAST_USER")]
+    user: Option<String>,
+}
+
+impl Server {
+    /// Does `work` with a client of this server, and says good-bye. A first connection that fails ends it; one
+    /// that is lost later is told on standard error and made anew.
+    pub(crate) fn with_client(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::said(format!("can't start: {error}")))?;
+        let done = runtime.block_on(async {
+            let client = self.client()?;
+            let outcome = tokio::select! {
+                failure = self.watch(&client) => Err(failure),
+                outcome = work(&client) => outcome,
+            };
+            client.close().await;
+            outcome
+        });
+        // A thread that still waits for standard input is not waited for.
+        runtime.shutdown_background();
+        done
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        let mut builder = Client::builder(&self.url);
+        if let Some(token) = &self.token {
+            builder = builder.token(token);
+        }
+        if let Some(user) = &self.user {
+            builder = builder.user(user);
+        }
+        builder.connect().map_err(|error| Failure::said(format!("--url {}: {error}", self.url)))
+    }
+
+    /// Tells how the connection goes, until it is of no use any more.
+    async fn watch(&self, client: &Client) -> Failure {
+        let mut status = client.status();
+        let mut was_connected = false;
+        loop {
+            match &*status.borrow_and_update() {
+                Status::Connecting { .. } => {}
+                Status::Connected { .. } => was_connected = true,
+                Status::Waiting { cause, .. } if !was_connected => {
+                    return Failure::with_help(
+                        format!("can't reach {}: {cause}", self.url),
+                        "is it running there? `roomcast dev` starts one; --url names another",
+                    );
+                }
+                Status::Waiting { cause, retry_in } => {
+                    anstream::eprintln!("{cause}; trying again in {:.1} s", retry_in.as_secs_f64());
+                }
+                Status::Ended(ended) => return Failure::said(ended.reason.clone()),
+            }
+            if status.changed().await.is_err() {
+                return Failure::said("the client has stopped");
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `roomcast pub` and `roomcast sub`, against a real server.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpListener,
+    process::Stdio,
+};
+
+use serde_json::{Value, json};
+
+use crate::{Place, Told, start::Running};
+
+/// A server for developers, and the URL of it.
+fn dev(place: &Place) -> (Running, String) {
+    let running = Running::start(place, &["dev", "--listen", "127.0.0.1:0"]);
+    let url = format!("http://127.0.0.1:{}", running.port());
+    (running, url)
+}
+
+/// Runs a client as `ada`.
+fn run(place: &Place, url: &str, arguments: &[&str]) -> Told {
+    place.run_with(&[("ROOMCAST_URL", url), ("ROOMCAST_USER", "ada")], arguments)
+}
+
+#[test]
+fn what_is_said_is_read() {
+    let place = Place::new();
+    let (_server, url) = dev(&place);
+    let said = run(&place, &url, &["pub", "lobby", "Hello"]);
+    assert!(said.success && said.stdout.starts_with("delivered at "), "{said:?}");
+    run(&place, &url, &["pub", "lobby", "--type", "order.paid", "--data", "{\"id\":7}"]);
+    let read = run(&place, &url, &["sub", "lobby", "--last", "10", "--count", "2"]);
+    assert_eq!(read.stdout, "ada: Hello\nada order.paid {\"id\":7}\n");
+}
+
+#[test]
+fn programs_read_messages_as_they_came() {
+    let place = Place::new();
+    let (_server, url) = dev(&place);
+    let ack = run(&place, &url, &["pub", "lobby", "Hello", "--id", "one", "--json"]).json();
+    assert_eq!((&ack["status"], &ack["duplicate"]), (&json!("delivered"), &json!(false)));
+    let again = run(&place, &url, &["pub", "lobby", "Hello", "--id", "one", "--json"]).json();
+    assert_eq!((&again["seq"], &again["duplicate"]), (&ack["seq"], &json!(true)));
+    let read = run(&place, &url, &["sub", "lobby", "--last", "1", "--count", "1", "--json"]).json();
+    assert_eq!(
+        (&read["id"], &read["data"]),
+        (&json!("one"), &json!({ "content": "Hello", "author": "ada" }))
+    );
+}
+
+#[test]
+fn each_line_is_a_message_and_reading_goes_on_where_it_ended() {
+    let place = Place::new();
+    let (_server, url) = dev(&place);
+    let mut lines = place.command(&["pub", "lobby", "-"]);
+    let mut lines =
+        lines.env("ROOMCAST_URL", &url).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    lines.stdin.take().unwrap().write_all(b"one\ntwo\nthree\n").unwrap();
+    assert!(lines.wait().unwrap().success());
+    let contents = |told: &Told| -> Vec<Value> {
+        let messages = told.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        messages.map(|message| message["data"]["content"].clone()).collect()
+    };
+    let first = run(&place, &url, &["sub", "lobby", "--last", "3", "--count", "2", "--json"]);
+    assert_eq!(contents(&first), ["one", "two"]);
+    let since = first.stderr.split('\'').nth(1).unwrap();
+    let rest = run(&place, &url, &["sub", "lobby", "--since", since, "--count", "1", "--json"]);
+    assert_eq!(contents(&rest), ["three"]);
+}
+
+#[test]
+fn a_message_is_read_as_it_comes() {
+    let place = Place::new();
+    let (_server, url) = dev(&place);
+    let mut reader = place.command(&["sub", "lobby", "--presence", "--count", "1"]);
+    let mut reader = reader.env("ROOMCAST_URL", &url).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().as_deref(), Some("0 here"));
+    run(&place, &url, &["pub", "lobby", "Hello"]);
+    assert_eq!(lines.next().as_deref(), Some("ada: Hello"));
+    assert!(reader.wait().unwrap().success());
+}
+
+#[test]
+fn tokens_decide_what_may_be_said() {
+    let place = Place::new();
+    place.run(&["init"]);
+    let server = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    let url = format!("http://127.0.0.1:{}", server.port());
+    let token = place.run(&["token", "mint", "--user", "ada", "--room", "chat:*=join,send"]).stdout;
+    let said = run(&place, &url, &["pub", "chat:1", "Hello", "--token", token.trim()]);
+    assert!(said.success, "{said:?}");
+    let refused = run(&place, &url, &["pub", "news", "Hello", "--token", token.trim()]);
+    assert!(!refused.success && refused.stderr.contains("forbidden"), "{refused:?}");
+    let nobody = run(&place, &url, &["sub", "chat:1"]);
+    assert!(!nobody.success && nobody.stderr.contains("unauthorized"), "{nobody:?}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_told_at_once() {
+    let place = Place::new();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let told = run(&place, &format!("http://{closed}"), &["pub", "lobby", "Hello"]);
+    assert!(!told.success);
+    assert!(told.stderr.contains(&format!("can't reach http://{closed}")), "{}", told.stderr);
+    assert!(told.stderr.contains("roomcast dev"), "{}", told.stderr);
+}
