@@ -52,6 +52,7 @@ impl Assembly {
     pub(crate) fn run(self, listening: Listening, banner: &str) -> Result<(), Failure> {
         telemetry::start(&self.config);
         allow_many_connections();
+        keep_pages_small();
         let runtime = Runtime::new().map_err(cannot("start threads"))?;
         let served = runtime.block_on(self.serve(listening, banner));
         // What is left after the orderly end has had its time.
@@ -104,6 +105,14 @@ fn allow_many_connections() {
         Err(error) => {
             tracing::warn!(%error, "the limit of open files stays as it is; raise it with ulimit -n");
         }
+    }
+}
+
+/// Idle connections are many small things: in huge pages they hold several times the memory they use.
+fn keep_pages_small() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages stay on; memory per connection is higher");
     }
 }
 

@@ -21,7 +21,7 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     layers: Layers,
-    /// Addresses to listen on, separated by commas [default: 0.0.0.0:8000,[::]:8000]
+    /// Addresses to listen on, separated by commas [default: port 8000 of every address]
     #[arg(long, value_name = "ADDR", value_parser = listen::flag_value)]
     listen: Option<String>,
     #[command(flatten)]

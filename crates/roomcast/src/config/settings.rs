@@ -102,6 +102,7 @@ impl Server {
             headers_timeout: self.headers_timeout_seconds,
             send_buffer_bytes: self.send_buffer_bytes,
             shutdown_timeout: self.shutdown_timeout_seconds,
+            reconnect_spread: self.reconnect_spread_seconds,
         }
     }
 }
