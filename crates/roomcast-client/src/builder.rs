@@ -1,6 +1,6 @@
 //! What a client is made with.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use roomcast_protocol::SessionId;
 use roomcast_session::client::{self, Backoff, Settings, Status, Token};
@@ -111,7 +111,8 @@ impl Builder {
         let Self { url, user, session, mut settings, fetch_token } = self;
         let address: Address = url.parse()?;
         settings.nonce = random::number();
-        let access = Access { address, session: session.clone(), user, fetch_token };
+        let access =
+            Access { address, session: session.clone(), user, attempts_before: unix_seconds(), fetch_token };
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let drained = Arc::new(Notify::new());
         let (tell, status) = watch::channel(Status::Connecting { attempt: 1 });
@@ -120,4 +121,10 @@ impl Builder {
         tokio::spawn(driver.run());
         Ok(Client::new(commands, drained, status, session))
     }
+}
+
+/// Greater in a later run, if the clock is right; if not, the server may take the later run for the earlier.
+fn unix_seconds() -> u32 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
 }

@@ -6,6 +6,7 @@ use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 use form_urlencoded::Serializer;
 use roomcast_protocol::{RoomName, SessionId};
 use roomcast_session::client::{self, Error, Loss, Output, Publication, Query, Start, Status};
+use roomcast_websocket::CloseCode;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     time::{Instant, sleep_until},
@@ -40,13 +41,16 @@ pub(crate) struct Access {
     pub(crate) address: Address,
     pub(crate) session: SessionId,
     pub(crate) user: Option<String>,
+    /// What tries are counted from: a client that goes on with the session of an earlier run must not count
+    /// below that one.
+    pub(crate) attempts_before: u32,
     pub(crate) fetch_token: Option<TokenFunction>,
 }
 
 impl Access {
     fn opening(&self, attempt: u32, token: Option<Arc<str>>) -> Opening {
         let mut query = Serializer::new(String::new());
-        query.append_pair("attempt", &attempt.to_string());
+        query.append_pair("attempt", &self.attempts_before.saturating_add(attempt).to_string());
         if let Some(user) = &self.user {
             query.append_pair("user", user);
         }
@@ -157,11 +161,8 @@ impl Driver {
                 self.carry_out(output);
                 idle = false;
             }
-            if let Some(Err(loss)) = self.line.up().map(Link::write) {
-                self.lose(loss);
-                idle = false;
-            }
             if idle {
+                self.line.up().map(Link::write);
                 return due_ms.map(|ms| self.started + Duration::from_millis(ms));
             }
         }
@@ -171,7 +172,7 @@ impl Driver {
         match (output, self.line.up()) {
             (Output::Send(text), Some(link)) => link.push_text(&text),
             (Output::Ping, Some(link)) => link.push_ping(),
-            (Output::Close, Some(link)) => link.push_close(),
+            (Output::Close, Some(link)) => link.push_close(CloseCode::NORMAL, ""),
             (Output::FetchToken, _) => self.token = self.access.token(),
             (Output::Connect { attempt, token }, _) => {
                 self.line = Line::Opening(Box::pin(self.access.opening(attempt, token).open()));
@@ -207,7 +208,7 @@ impl Driver {
         let now_ms = self.now_ms();
         let Self { line, client, .. } = self;
         let Some(link) = line.up() else { return Ok(()) };
-        link.write()?;
+        link.write();
         if link.read(|text| client.message(now_ms, text))? {
             client.heard(now_ms);
         }

@@ -57,7 +57,7 @@ impl Opening {
             match handshake::read_response(&input, &key) {
                 Ok(None) => {}
                 Ok(Some(accepted)) => break accepted,
-                Err(error) => return Err(format!("{} is no Roomcast server: {error}", self.address)),
+                Err(error) => return Err(format!("no WebSocket at {}: {error}", self.address)),
             }
         };
         if accepted.extensions.is_some() {
@@ -89,24 +89,36 @@ pub(crate) struct Link {
     input: Box<[u8]>,
     /// What is to be written. Bounded by the requests that may be unanswered.
     output: Vec<u8>,
+    /// Nothing more may be written: the close is said, or the socket takes nothing.
+    mute: bool,
 }
 
 impl Link {
     fn new(stream: TcpStream, early: Vec<u8>) -> Self {
         let decoder = Decoder::new(Role::Client, LIMITS, None);
-        Self { stream, decoder, early, input: vec![0; INPUT_BYTES].into(), output: Vec::new() }
+        Self { stream, decoder, early, input: vec![0; INPUT_BYTES].into(), output: Vec::new(), mute: false }
     }
 
     pub(crate) fn push_text(&mut self, text: &str) {
-        frame::append_masked(&mut self.output, OpCode::Text, text.as_bytes(), random::bytes());
+        self.push(OpCode::Text, text.as_bytes());
     }
 
     pub(crate) fn push_ping(&mut self) {
-        frame::append_masked(&mut self.output, OpCode::Ping, b"", random::bytes());
+        self.push(OpCode::Ping, b"");
     }
 
-    pub(crate) fn push_close(&mut self) {
-        frame::append_close_masked(&mut self.output, CloseCode::NORMAL, "", random::bytes());
+    fn push(&mut self, opcode: OpCode, payload: &[u8]) {
+        if !self.mute {
+            frame::append_masked(&mut self.output, opcode, payload, random::bytes());
+        }
+    }
+
+    /// The last frame there is.
+    pub(crate) fn push_close(&mut self, code: CloseCode, why: &str) {
+        if !self.mute {
+            frame::append_close_masked(&mut self.output, code, why, random::bytes());
+        }
+        self.mute = true;
     }
 
     /// Waits until there is something to read, or place for what is to be written.
@@ -121,70 +133,76 @@ impl Link {
         self.stream.ready(interest).await.map(drop)
     }
 
-    /// Writes what the socket takes.
-    pub(crate) fn write(&mut self) -> Result<(), Loss> {
+    /// Writes what the socket takes. If that is nothing any more, reading tells why: the server's last words may
+    /// wait there.
+    pub(crate) fn write(&mut self) {
         while !self.output.is_empty() {
             match self.stream.try_write(&self.output) {
                 Ok(written) => drop(self.output.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(broken(&error)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.mute = true;
+                    break;
+                }
             }
         }
         self.output = Vec::new();
-        Ok(())
     }
 
     /// Reads what there is, and gives each text to `message`. Answers whether anything came. An error is the end.
     pub(crate) fn read(&mut self, mut message: impl FnMut(&str)) -> Result<bool, Loss> {
-        let Self { stream, decoder, early, input, output } = self;
-        let mut early = std::mem::take(early);
-        let input = if early.is_empty() {
-            match stream.try_read(input) {
+        let mut input = std::mem::take(&mut self.input);
+        let mut early = std::mem::take(&mut self.early);
+        let bytes = match early.len() {
+            0 => match self.stream.try_read(&mut input) {
                 Ok(0) => return Err(Loss::Broken("the connection ended without a word".into())),
                 Ok(read) => &mut input[..read],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => &mut [],
                 Err(error) => return Err(broken(&error)),
-            }
-        } else {
-            &mut early[..]
+            },
+            _ => &mut early[..],
         };
+        let outcome = self.take(bytes, &mut message).map(|()| !bytes.is_empty());
+        self.input = input;
+        outcome
+    }
+
+    fn take(&mut self, bytes: &mut [u8], message: &mut impl FnMut(&str)) -> Result<(), Loss> {
         let mut at = 0;
         loop {
-            let key = random::bytes();
-            match decoder.next(input, &mut at) {
-                Ok(None) => return Ok(true),
-                Ok(Some(Event::Text(text))) => message(text),
-                Ok(Some(Event::Ping(payload))) => frame::append_masked(output, OpCode::Pong, payload, key),
-                Ok(Some(Event::Pong(_))) => {}
+            let end = match self.decoder.next(bytes, &mut at) {
+                Ok(None) => return Ok(()),
+                Ok(Some(Event::Text(text))) => {
+                    message(text);
+                    continue;
+                }
+                Ok(Some(Event::Ping(payload))) => {
+                    let payload = payload.to_vec();
+                    self.push(OpCode::Pong, &payload);
+                    continue;
+                }
+                Ok(Some(Event::Pong(_))) => continue,
                 Ok(Some(Event::Binary(_))) => {
-                    return Err(
-                        self.fail(CloseCode::UNSUPPORTED, "a binary frame; this is JSON in text frames")
-                    );
+                    fault(CloseCode::UNSUPPORTED, "a binary frame, where JSON text is due")
                 }
                 Ok(Some(Event::Close(close))) => {
                     let (code, reason) = close.map_or((NO_CODE, ""), |(code, reason)| (code.0, reason));
-                    let loss = Loss::Closed(code, reason.to_owned());
-                    self.say_last(CloseCode(code), "");
-                    return Err(loss);
+                    (CloseCode::NORMAL, Loss::Closed(code, reason.to_owned()))
                 }
-                Err(violation) => return Err(self.fail(violation.close_code(), &violation.to_string())),
-            }
+                Err(violation) => fault(violation.close_code(), &violation.to_string()),
+            };
+            let (code, loss) = end;
+            self.push_close(code, "");
+            // As far as the socket takes it at once: nothing follows.
+            self.write();
+            return Err(loss);
         }
     }
+}
 
-    /// The server broke the framing: says so.
-    fn fail(&mut self, code: CloseCode, why: &str) -> Loss {
-        self.say_last(code, why);
-        Loss::Broken(format!("the server broke the WebSocket protocol: {why}"))
-    }
-
-    /// Says a close, as far as the socket takes it at once: nothing follows it.
-    fn say_last(&mut self, code: CloseCode, why: &str) {
-        let code = if code.is_allowed_on_wire() { code } else { CloseCode::NORMAL };
-        frame::append_close_masked(&mut self.output, code, why, random::bytes());
-        // Whoever has hung up already needs no good-bye.
-        let _ = self.write();
-    }
+/// The server broke the framing.
+fn fault(code: CloseCode, why: &str) -> (CloseCode, Loss) {
+    (code, Loss::Broken(format!("the server broke the WebSocket protocol: {why}")))
 }
 
 fn broken(error: &io::Error) -> Loss {

@@ -445,7 +445,8 @@ impl<I: Inbox, T> Client<I, T> {
     /// The connection, the try or the fetching is over. `random` is uniform over all `u32`.
     pub fn lost(&mut self, now_ms: u64, loss: Loss, random: u32) {
         match self.phase {
-            Phase::Ended => return,
+            // It is known already.
+            Phase::Waiting { .. } | Phase::Ended => return,
             Phase::Closing { .. } => return self.end(closed()),
             _ => self.forget_connection(),
         }
