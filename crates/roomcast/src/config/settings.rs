@@ -88,8 +88,10 @@ table! {
         headers_timeout_seconds: Duration = Settings::default().headers_timeout, in 1..=300;
         /// Bytes that the kernel takes for one connection; with them a reader that stops reading is bounded.
         send_buffer_bytes: usize = Settings::default().send_buffer_bytes, in 4_096..=16_777_216;
-        /// How long an orderly stop may take before what is left is cut; clients come back spread over it.
+        /// How long an orderly stop may take before what is left is cut.
         shutdown_timeout_seconds: Duration = Settings::default().shutdown_timeout, in 0..=3_600;
+        /// Over how long clients are told to spread their return after a stop.
+        reconnect_spread_seconds: Duration = Settings::default().reconnect_spread, in 0..=3_600;
     }
 }
 
