@@ -27,8 +27,10 @@ use crate::{
     wheel::{SLOT_MS, Wheel},
 };
 
-/// Connections closed in one wave of an orderly end.
+/// Waves in which the connections of an orderly end are closed, at most.
 const WAVES: u32 = 10;
+/// Connections that one wave closes, at least.
+const WAVE_CONNECTIONS_MIN: usize = 100;
 
 /// Verifies the token that a client sends in place.
 pub trait Authorizer: Send + Sync + 'static {
@@ -60,6 +62,13 @@ pub(crate) struct Shared {
     wheel: Mutex<Wheel<Due>>,
 }
 
+/// 64 random bits.
+pub(crate) fn random() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    u64::from_le_bytes(bytes)
+}
+
 /// What the wheel holds.
 enum Due {
     Connection(Weak<Connection>),
@@ -69,12 +78,6 @@ enum Due {
 impl Shared {
     pub(crate) fn now(&self) -> Now {
         self.clock.now()
-    }
-
-    pub(crate) fn random(&self) -> u64 {
-        let mut bytes = [0; 8];
-        getrandom::fill(&mut bytes).expect("the system has randomness");
-        u64::from_le_bytes(bytes)
     }
 
     pub(crate) fn schedule_room(&self, due_ms: u64, room: &Arc<Room>) {
@@ -365,7 +368,7 @@ impl Hub {
             let now = self.now();
             connection.say(|_, queue| {
                 queue.push(|out| {
-                    server::kicked(server::Head::at(now.wall), "disconnected by the application", out)
+                    server::kicked(server::Head::at(now.wall), "disconnected by the application", out);
                 });
             });
             connection.close(Close::Kicked, "disconnected by the application", Departure::Clean);
@@ -373,27 +376,27 @@ impl Hub {
         connections.len()
     }
 
-    /// Comes to an orderly end within `time`: every client is told when to come back, then closed in waves.
-    pub async fn drain(&self, time: Duration) {
+    /// Comes to an orderly end within `time`: every client is told to come back at a moment of its own within
+    /// `spread`, then closed in waves.
+    pub async fn drain(&self, time: Duration, spread: Duration) {
         self.0.draining.store(true, Ordering::Release);
         let now = self.now();
         let connections = self.0.sessions.all();
         for connection in &connections {
-            let spread = time.mul_f64(self.0.shared.random() as f64 / u64::MAX as f64);
-            let reconnect_in = Duration::from_millis(spread.as_millis() as u64);
+            let reconnect_in = Duration::from_millis(random() % (spread.as_millis() as u64 + 1));
             connection.say(|session, queue| session.drain(now, reconnect_in, queue));
         }
-        let pause = time / 2 / WAVES;
-        let mut waves = connections.chunks(connections.len().div_ceil(WAVES as usize).max(1)).peekable();
-        while let Some(wave) = waves.next() {
+        let wave = connections.len().div_ceil(WAVES as usize).max(WAVE_CONNECTIONS_MIN);
+        for (i, wave) in connections.chunks(wave).enumerate() {
+            if i > 0 {
+                tokio::time::sleep(time / 2 / WAVES).await;
+            }
             for connection in wave {
                 connection.close(Close::Restart, "the server is being restarted; come back", Departure::Lost);
             }
-            if waves.peek().is_some() {
-                tokio::time::sleep(pause).await;
-            }
         }
-        while self.counters().connections.get() > 0 && self.now().ms < now.ms + time.as_millis() as u64 {
+        let end_ms = now.ms + time.as_millis() as u64;
+        while self.counters().connections.get() > 0 && self.now().ms < end_ms {
             tokio::time::sleep(Duration::from_millis(SLOT_MS / 5)).await;
         }
     }
@@ -445,5 +448,53 @@ async fn tick_along(hub: Weak<Inner>) {
         if ticks.is_multiple_of(1000 / SLOT_MS) {
             hub.0.engine.tick(hub.now());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roomcast_protocol::{Data, Publish};
+
+    use super::*;
+    use crate::{Publication, Publisher};
+
+    const ROOMS: usize = 10_000;
+
+    fn later(hub: &Hub, ms: u64) -> Now {
+        Now { ms: hub.now().ms + ms, ..hub.now() }
+    }
+
+    #[tokio::test]
+    async fn rooms_that_nobody_uses_leave_nothing_behind() {
+        let hub = Hub::builder().build();
+        let rooms: Vec<_> = (0..ROOMS).map(|i| hub.room(&format!("r{i}")).unwrap()).collect();
+        assert_eq!(hub.counters().rooms.get(), ROOMS as u64);
+        assert!(hub.memory_bytes() > 0);
+        let epoch = rooms[0].summary().head.epoch;
+        for room in &rooms {
+            hub.tick_room(later(&hub, IDLE_MS - 1_000), room);
+        }
+        assert_eq!(hub.counters().rooms.get(), ROOMS as u64, "a blink is no reset");
+        for room in &rooms {
+            hub.tick_room(later(&hub, IDLE_MS), room);
+        }
+        assert_eq!((hub.counters().rooms.get(), hub.memory_bytes()), (0, 0));
+        assert_ne!(
+            hub.room("r0").unwrap().summary().head.epoch,
+            epoch,
+            "a position from before is of no use"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_room_with_messages_is_found_again_after_it_was_put_away() {
+        let hub = Hub::builder().build();
+        let room = hub.room("r").unwrap();
+        let publish = Publish::new("text".into(), Data::default(), false).unwrap();
+        let publication = Publication { id: None, publish: &publish, publisher: Publisher::User("ada") };
+        room.publish(&publication).await.unwrap();
+        let head = room.summary().head;
+        assert!(hub.forget_room(later(&hub, IDLE_MS), &room));
+        assert_eq!(hub.room("r").unwrap().summary().head, head);
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! It never knows HTTP, never reads a configuration, and no reader ever makes a room wait.
 //!
-//! Locks, in the order they may be taken: session → lanes → outbox → people → log → feed. None is held over an
+//! Locks, in the order they may be taken: session → readers → outbox → people → log → feed. None is held over an
 //! `.await`.
 
 mod clock;

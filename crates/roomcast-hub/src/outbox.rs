@@ -106,16 +106,12 @@ impl Outbox {
             roster: false,
             lagged: false,
         };
-        match self.readings.iter().position(|reading| reading.room.is_none()) {
-            Some(slot) => {
-                self.readings[slot] = reading;
-                slot
-            }
-            None => {
-                self.readings.push(reading);
-                self.readings.len() - 1
-            }
+        if let Some(slot) = self.readings.iter().position(|reading| reading.room.is_none()) {
+            self.readings[slot] = reading;
+            return slot;
         }
+        self.readings.push(reading);
+        self.readings.len() - 1
     }
 
     /// Holds the reading of a room again, if there is one. Answers its slot and where it stands.

@@ -33,6 +33,19 @@ struct Stay {
     hold: Hold,
 }
 
+impl Stay {
+    /// A sign of life without a socket changes nothing for a session that has one.
+    fn renew(&mut self, hold: Hold) {
+        if !(matches!(self.hold, Hold::Connection(_)) && matches!(hold, Hold::Until(_))) {
+            self.hold = hold;
+        }
+    }
+
+    fn is_leased(&self) -> bool {
+        matches!(self.hold, Hold::Until(_))
+    }
+}
+
 #[derive(Debug)]
 struct Seat {
     arrival: u64,
@@ -122,7 +135,7 @@ impl Roster {
         let stay = seat.stays.iter_mut().find(|stay| stay.session == who.session);
         let mut changed = stay.is_none();
         match stay {
-            Some(stay) => stay.hold = hold,
+            Some(stay) => stay.renew(hold),
             None => seat.stays.push(Stay { session: who.session.clone(), hold }),
         }
         if let Some(state) = state {
@@ -140,26 +153,26 @@ impl Roster {
             .is_some_and(|seat| seat.stays.iter().any(|stay| stay.session == who.session))
     }
 
-    /// A connection's session says that it goes. If another connection holds the session now, it stays.
+    /// A session says that it goes: from the connection that holds it, or from nowhere if none does.
     pub(crate) fn leave(
         &mut self,
         now_ms: u64,
         who: &Identity,
         connection: Option<ConnectionId>,
     ) -> Option<Told> {
-        let holds = |stay: &Stay| connection.is_none_or(|id| stay.hold == Hold::Connection(id));
-        self.remove(now_ms, &who.user, |stay| stay.session == who.session && holds(stay))
+        let goes = |stay: &Stay| connection.map_or(stay.is_leased(), |id| stay.hold == Hold::Connection(id));
+        self.remove(now_ms, &who.user, |stay| stay.session == who.session && goes(stay))
     }
 
     /// A connection was lost without a word: its session has the grace to come back.
     pub(crate) fn lose(&mut self, now_ms: u64, who: &Identity, connection: ConnectionId) {
         let Some(seat) = self.users.get_mut(&who.user) else { return };
-        let held =
+        let grace = Hold::Until(now_ms + self.rule.grace.as_millis() as u64);
+        let is_lost =
             |stay: &&mut Stay| stay.session == who.session && stay.hold == Hold::Connection(connection);
-        if let Some(stay) = seat.stays.iter_mut().find(held) {
-            stay.hold = Hold::Until(now_ms + self.rule.grace.as_millis() as u64);
-            let hold = stay.hold;
-            self.note_end(who, hold);
+        if let Some(stay) = seat.stays.iter_mut().find(is_lost) {
+            stay.hold = grace;
+            self.note_end(who, grace);
         }
     }
 
@@ -336,6 +349,17 @@ mod tests {
     }
 
     #[test]
+    fn a_sign_of_life_beside_a_socket_takes_nothing_from_it() {
+        let mut room = roster(100);
+        room.enter(0, &who("ada", 'a'), on(1), None);
+        let hold = room.lease(0);
+        assert_eq!(brief(room.enter(0, &who("ada", 'a'), hold, Some("{}".into()))), "update x1 v2 of 1");
+        assert!(room.expire(60_000).is_empty());
+        assert_eq!(brief(room.leave(60_000, &who("ada", 'a'), None)), "-");
+        assert_eq!(brief(room.leave(60_000, &who("ada", 'a'), Some(ConnectionId(1)))), "leave x0 v3 of 0");
+    }
+
+    #[test]
     fn large_rooms_are_counted() {
         let mut room = roster(2);
         for (i, user) in ["a", "b"].iter().enumerate() {
@@ -345,8 +369,8 @@ mod tests {
         assert_eq!(brief(room.enter(500, &who("d", 's'), on(4), None)), "-");
         assert_eq!(room.due_ms(), Some(1_000));
         assert_eq!(brief(room.expire(1_000).pop()), "count x0 v4 of 4");
-        room.leave(1_001, &who("d", 's'), None);
-        assert_eq!(brief(room.leave(1_002, &who("c", 's'), None)), "sync");
+        room.leave(1_001, &who("d", 's'), Some(ConnectionId(4)));
+        assert_eq!(brief(room.leave(1_002, &who("c", 's'), Some(ConnectionId(3)))), "sync");
         assert_eq!(room.members(10).members.len(), 2);
         assert_eq!(&*room.members(1).members[0].user, "a");
     }

@@ -24,7 +24,7 @@ use crate::{
     drain::{DrainState, LANE_MEMBERS_MAX, Member, Run},
     engine::{AppendError, Batch, Log, Page, Range, Ticket},
     feed::{Cursor, Feed},
-    hub::Shared,
+    hub::{Shared, random},
     presence::{Hold, Roster, Told},
     typing::Typists,
     wheel::SLOT_MS,
@@ -146,18 +146,18 @@ pub(crate) enum Next {
 
 /// Readers in lanes of bounded size; a pass clones a lane's `Arc` and then holds no lock of the room.
 #[derive(Debug, Default)]
-struct Lanes {
+struct Readers {
     lanes: SmallVec<[Arc<Vec<Member>>; 1]>,
-    readers: usize,
+    count: usize,
     /// When the last reader left, or the room was used without one.
     idle_since_ms: u64,
     gone: bool,
 }
 
-impl Lanes {
+impl Readers {
     /// Adds a member where there is place. Answers the lane.
     fn add(&mut self, member: Member) -> u32 {
-        self.readers += 1;
+        self.count += 1;
         let open = self.lanes.iter().rposition(|lane| lane.len() < LANE_MEMBERS_MAX);
         let lane = open.unwrap_or_else(|| {
             self.lanes.push(Arc::default());
@@ -175,7 +175,7 @@ impl Lanes {
         if members.len() < members.capacity() / 4 {
             members.shrink_to_fit();
         }
-        self.readers -= 1;
+        self.count -= 1;
         while self.lanes.last().is_some_and(|lane| lane.is_empty()) {
             self.lanes.pop();
         }
@@ -198,7 +198,7 @@ pub struct Room {
     shared: Arc<Shared>,
     feed: Arc<Feed>,
     log: Arc<dyn Log>,
-    lanes: Mutex<Lanes>,
+    readers: Mutex<Readers>,
     people: Mutex<People>,
     drain: DrainState,
     /// Index up to which passes have gone.
@@ -229,14 +229,14 @@ impl Room {
         (log, feed): (Arc<dyn Log>, Arc<Feed>),
     ) -> Self {
         let now_ms = shared.now().ms;
-        let roster = Roster::new(rule.presence.clone(), shared.random());
+        let roster = Roster::new(rule.presence.clone(), random());
         Self {
             name,
             rule,
             shared,
             feed,
             log,
-            lanes: Mutex::new(Lanes { idle_since_ms: now_ms, ..Lanes::default() }),
+            readers: Mutex::new(Readers { idle_since_ms: now_ms, ..Readers::default() }),
             people: Mutex::new(People { roster, typists: Typists::default(), due_ms: 0 }),
             drain: DrainState::default(),
             drained: AtomicU64::new(1),
@@ -270,7 +270,7 @@ impl Room {
         RoomSummary {
             room: self.name.clone(),
             head: Position { epoch: bounds.epoch, seq: bounds.head },
-            readers: self.lanes.lock().readers,
+            readers: self.readers.lock().count,
             members: self.people.lock().roster.count(),
         }
     }
@@ -352,9 +352,10 @@ impl Room {
         sender: Option<ConnectionId>,
     ) {
         let mut people = self.people.lock();
-        let tell = match on {
-            true => people.typists.start(now.ms, &who.session, &who.user),
-            false => people.typists.stop(&who.session),
+        let tell = if on {
+            people.typists.start(now.ms, &who.session, &who.user)
+        } else {
+            people.typists.stop(&who.session)
         };
         if tell {
             let audience = sender.map_or(Audience::All, Audience::AllBut);
@@ -461,8 +462,8 @@ impl Room {
 
     /// Finds or makes the connection's slot and its place in a lane.
     fn sit(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<Slot, Gone> {
-        let mut lanes = self.lanes.lock();
-        if lanes.gone {
+        let mut readers = self.readers.lock();
+        if readers.gone {
             return Err(Gone);
         }
         if let Some((number, cursor)) = connection.hold(self) {
@@ -470,7 +471,7 @@ impl Room {
         }
         let number = connection.open(self);
         let member = Member { connection: connection.clone(), slot: number as u32 };
-        let lane = lanes.add(member);
+        let lane = readers.add(member);
         connection.set_lane(number, lane);
         Ok(Slot { number, reads_from: None })
     }
@@ -504,11 +505,11 @@ impl Room {
         lane: u32,
         departure: Departure,
     ) {
-        let mut lanes = self.lanes.lock();
-        lanes.remove(lane, id);
-        lanes.idle_since_ms = now.ms;
-        let empty = lanes.readers == 0;
-        drop(lanes);
+        let mut readers = self.readers.lock();
+        readers.remove(lane, id);
+        readers.idle_since_ms = now.ms;
+        let empty = readers.count == 0;
+        drop(readers);
         let mut people = self.people.lock();
         if people.typists.stop(&who.session) {
             self.tell_typing(now, &who.user, (false, None), Audience::All);
@@ -565,7 +566,7 @@ impl Room {
             return;
         }
         let wait = self.spacing();
-        let lanes = self.lanes.lock().lanes.clone();
+        let lanes = self.readers.lock().lanes.clone();
         if wait.is_zero() && lanes.len() <= 1 {
             self.pass(&lanes);
             if self.is_drained() {
@@ -598,7 +599,7 @@ impl Room {
             tokio::time::sleep(wait).await;
         }
         loop {
-            let lanes = self.lanes.lock().lanes.clone();
+            let lanes = self.readers.lock().lanes.clone();
             let mut run = self.run();
             for lane in &lanes {
                 tokio::task::yield_now().await;
@@ -619,7 +620,9 @@ impl Room {
 
     fn pass(self: &Arc<Self>, lanes: &[Arc<Vec<Member>>]) {
         let mut run = self.run();
-        lanes.iter().for_each(|lane| run.serve(lane));
+        for lane in lanes {
+            run.serve(lane);
+        }
         self.passed(&run);
     }
 
@@ -645,7 +648,7 @@ impl Room {
 
     /// The room is used without a reader.
     pub(crate) fn touch(&self) {
-        self.lanes.lock().idle_since_ms = self.shared.now().ms;
+        self.readers.lock().idle_since_ms = self.shared.now().ms;
     }
 
     /// Has the wheel look at the room in time.
@@ -674,20 +677,20 @@ impl Room {
         let deserted = people.roster.count() == 0;
         drop(people);
         self.drain();
-        let lanes = self.lanes.lock();
+        let readers = self.readers.lock();
         match due_ms {
             Some(due_ms) => Next::Again(due_ms),
-            None if lanes.readers > 0 || !deserted => Next::Nothing,
-            None if now.ms >= lanes.idle_since_ms + IDLE_MS => Next::Forget,
-            None => Next::Again(lanes.idle_since_ms + IDLE_MS),
+            None if readers.count > 0 || !deserted => Next::Nothing,
+            None if now.ms >= readers.idle_since_ms + IDLE_MS => Next::Forget,
+            None => Next::Again(readers.idle_since_ms + IDLE_MS),
         }
     }
 
     /// Closes the room to new readers, if it has none and is not in use. What the caller then does is forget it.
     pub(crate) fn close(&self, now: Now, idle_ms: u64) -> bool {
-        let mut lanes = self.lanes.lock();
-        lanes.gone |= lanes.readers == 0 && now.ms >= lanes.idle_since_ms + idle_ms;
-        lanes.gone
+        let mut readers = self.readers.lock();
+        readers.gone |= readers.count == 0 && now.ms >= readers.idle_since_ms + idle_ms;
+        readers.gone
     }
 
     /// Tells the timestamp by which this room's messages would be stamped now.

@@ -103,7 +103,7 @@ impl<'c> Turn<'c> {
         match self.session.bind(room, join) {
             Ok(action) => self.act(action),
             Err(close) => {
-                self.close(close, "the token or the rules don't give the right to join this room so")
+                self.close(close, "the token or the rules don't give the right to join this room so");
             }
         }
     }
@@ -242,7 +242,7 @@ fn published(
     match outcome {
         Ok(delivered) => session.delivered(at, room.name(), &delivered, answers),
         Err(PublishError { code, message }) => {
-            session.refuse(at, Some(room.name()), (code, &message), answers)
+            session.refuse(at, Some(room.name()), (code, &message), answers);
         }
     }
 }

@@ -77,7 +77,7 @@ mod tests {
         assert!(typists.start(1_000, &session, &user));
         assert_eq!(typists.due_ms(), Some(6_000));
         assert!(typists.expire(5_999).is_empty());
-        assert_eq!(typists.expire(6_000), [user.clone()]);
+        assert_eq!(typists.expire(6_000), std::slice::from_ref(&user));
         assert!(!typists.stop(&session));
         assert!(typists.start(7_000, &session, &user));
         assert!(typists.stop(&session));

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use roomcast_hub::{Hub, RoomRule};
 use roomcast_protocol::{Join, Limits, RoomName};
 use serde_json::json;
@@ -127,7 +129,7 @@ async fn a_position_is_honoured_or_refused_with_its_reason() {
     let epoch = ada.join("r", json!({})).await["epoch"].as_str().unwrap().to_owned();
     ada.say(&vec![text("r", "m"); 10]);
     ada.seqs(10).await;
-    let mut at = async |data: serde_json::Value| {
+    let at = async |data: serde_json::Value| {
         let mut reader = Client::connect(&hub, "reader").await;
         let ack = reader.join("r", data).await;
         ada.say(&[text("r", "live")]);
@@ -207,7 +209,7 @@ async fn the_newest_connection_of_a_session_wins() {
 #[tokio::test]
 async fn a_loss_is_told_after_the_grace_and_a_return_within_it_never() {
     let mut brief = rule();
-    brief.presence.grace = std::time::Duration::from_millis(300);
+    brief.presence.grace = Duration::from_millis(300);
     let hub = hub(brief);
     let mut watcher = Client::connect(&hub, "watcher").await;
     watcher.join("r", json!({})).await;
@@ -229,7 +231,7 @@ async fn an_orderly_end_tells_when_to_come_back() {
     ada.join("r", json!({})).await;
     let draining = tokio::spawn({
         let hub = hub.clone();
-        async move { hub.drain(std::time::Duration::from_millis(500)).await }
+        async move { hub.drain(Duration::from_secs(5), Duration::from_millis(500)).await }
     });
     let message = ada.next_where(|message| message["data"]["event"] == "draining").await;
     assert!(message["data"]["reconnect_in"].as_f64().is_some_and(|seconds| seconds <= 0.5));

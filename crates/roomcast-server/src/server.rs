@@ -33,6 +33,8 @@ pub struct Settings {
     pub send_buffer_bytes: usize,
     /// How long an orderly end may take.
     pub shutdown_timeout: Duration,
+    /// Over how long clients are told to spread their return after it.
+    pub reconnect_spread: Duration,
 }
 
 impl Default for Settings {
@@ -43,6 +45,7 @@ impl Default for Settings {
             headers_timeout: Duration::from_secs(10),
             send_buffer_bytes: 128 * 1024,
             shutdown_timeout: Duration::from_secs(10),
+            reconnect_spread: Duration::from_secs(5),
         }
     }
 }
@@ -84,7 +87,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let hub = app.hub.clone();
-    let shutdown_timeout = settings.shutdown_timeout;
+    let Settings { shutdown_timeout, reconnect_spread, .. } = settings;
     let routes: Router = router(app);
     let doors = Arc::new(Doors { settings, hub: hub.clone(), speaking: Arc::default() });
     let (ending, until_end) = watch::channel(());
@@ -99,7 +102,7 @@ pub async fn serve(
     accepting.shutdown().await;
     let end = async {
         ending.send_replace(());
-        hub.drain(shutdown_timeout).await;
+        hub.drain(shutdown_timeout, reconnect_spread).await;
         ending.closed().await;
     };
     if tokio::time::timeout(shutdown_timeout, end).await.is_err() {

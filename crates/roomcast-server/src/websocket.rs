@@ -6,9 +6,9 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
     io,
     net::Shutdown,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -142,13 +142,9 @@ async fn run(app: Arc<App>, upgraded: OnUpgrade, arrival: Arrival) {
     if let Some(message) = invalid_room {
         close(&app.hub, &connection, Close::InvalidRoom, &message);
     }
-    let hub = app.hub.clone();
-    drop(app);
-    // From here on the task is what an idle connection costs.
     let unread = (!early.is_empty()).then(|| early.to_vec().into_boxed_slice());
-    let mut reader = Reader { hub, connection, decoder, unread };
-    let departure = poll_fn(|cx| reader.poll(cx)).await;
-    reader.hub.dismiss(&reader.connection, departure);
+    // A task of its own: what it holds is what an idle connection costs.
+    tokio::spawn(Reader { hub: app.hub.clone(), connection, decoder, unread });
 }
 
 /// The TCP socket below an upgraded connection, and what was read of it beyond the handshake; whether our own
@@ -191,9 +187,19 @@ struct Reader {
     unread: Option<Box<[u8]>>,
 }
 
+impl Future for Reader {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let departure = ready!(self.read(cx));
+        self.hub.dismiss(&self.connection, departure);
+        Poll::Ready(())
+    }
+}
+
 impl Reader {
     /// Reads until the connection ends, and answers how.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Departure> {
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Departure> {
         for _ in 0..READS_PER_TURN {
             ready!(self.connection.poll_uncongested(cx));
             if let Some(mut unread) = self.unread.take() {

@@ -29,7 +29,7 @@ pub struct Memory(Arc<Logs>);
 
 #[derive(Debug)]
 struct Logs {
-    logs: Mutex<HashMap<RoomName, Arc<MemoryLog>>>,
+    rooms: Mutex<HashMap<RoomName, Arc<MemoryLog>>>,
     /// Unwatched logs, by when they were left; the front goes first.
     idle: Mutex<VecDeque<(u64, RoomName)>>,
     budget: Arc<Budget>,
@@ -73,7 +73,7 @@ impl Memory {
         let mut nonce = [0; 8];
         getrandom::fill(&mut nonce).expect("the system has randomness");
         Self(Arc::new(Logs {
-            logs: Mutex::default(),
+            rooms: Mutex::default(),
             idle: Mutex::default(),
             budget: Arc::new(Budget { bytes: AtomicUsize::new(0), bytes_max, keys }),
             nonce: u64::from_le_bytes(nonce),
@@ -84,7 +84,7 @@ impl Memory {
 
 impl Logs {
     fn open(self: &Arc<Self>, room: &RoomName, rule: &Arc<RoomRule>) -> Arc<MemoryLog> {
-        let mut logs = self.logs.lock();
+        let mut logs = self.rooms.lock();
         let vacant = match logs.entry(room.clone()) {
             Entry::Occupied(entry) => return entry.get().clone(),
             Entry::Vacant(vacant) => vacant,
@@ -119,7 +119,7 @@ impl Logs {
 
     /// Forgets an unwatched log, if it is as the caller thinks.
     fn forget_if(&self, room: &str, goes: impl FnOnce(&mut LogState) -> bool) -> bool {
-        let mut logs = self.logs.lock();
+        let mut logs = self.rooms.lock();
         let Some(log) = logs.get(room).cloned() else { return false };
         let mut state = log.state.lock();
         if state.feed.is_some() || !goes(&mut state) {
@@ -150,14 +150,14 @@ impl Engine for Memory {
             state.feed = Some(make_feed(state.head));
             drop(state);
             // Between the look-up and the lock it may have been forgotten.
-            if self.0.logs.lock().get(room).is_some_and(|known| Arc::ptr_eq(known, &log)) {
+            if self.0.rooms.lock().get(room).is_some_and(|known| Arc::ptr_eq(known, &log)) {
                 return log;
             }
         }
     }
 
     fn unwatch(&self, now: Now, room: &RoomName) {
-        let Some(log) = self.0.logs.lock().get(room).cloned() else { return };
+        let Some(log) = self.0.rooms.lock().get(room).cloned() else { return };
         {
             let mut state = log.state.lock();
             (state.feed, state.left_ms) = (None, now.ms);
@@ -171,7 +171,7 @@ impl Engine for Memory {
         let rounds = self.0.idle.lock().len().min(LOGS_PER_TICK);
         for _ in 0..rounds {
             let Some((left_ms, room)) = self.0.idle.lock().pop_front() else { return };
-            let Some(log) = self.0.logs.lock().get(&room).cloned() else { continue };
+            let Some(log) = self.0.rooms.lock().get(&room).cloned() else { continue };
             let idle = {
                 let mut state = log.state.lock();
                 state.age(now, &log.rule, &log.budget);

@@ -1,6 +1,8 @@
 //! Clients of a hub over real sockets, without HTTP: what is said to the hub goes in as text, what it says comes
 //! out as JSON.
 
+#![allow(clippy::unwrap_used, reason = "what a test can't set up fails it")]
+
 use std::{sync::Arc, time::Duration};
 
 use roomcast_hub::{Connection, Entrance, Hub, RoomRule};
