@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test can't set up fails it")]
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use roomcast_hub::{Connection, Entrance, Hub, RoomRule};
 use roomcast_protocol::{Grants, Join, Pattern, RoomName, SessionId, UserId, Wire};
@@ -41,7 +41,7 @@ pub(crate) struct Client {
     pub(crate) connection: Arc<Connection>,
     socket: TcpStream,
     decoder: Decoder,
-    said: std::collections::VecDeque<Value>,
+    said: VecDeque<Value>,
     /// The code and reason of the close, once it came.
     pub(crate) closed: Option<(u16, String)>,
 }
@@ -72,7 +72,7 @@ impl Client {
             connection,
             socket: client.unwrap(),
             decoder: Decoder::new(Role::Client, limits, None),
-            said: Default::default(),
+            said: VecDeque::new(),
             closed: None,
         }
     }

@@ -78,17 +78,21 @@ impl Message {
     ///
     /// The payload is not of this type; the text says where.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Envelope<T> {
-            data: T,
-        }
-        serde_json::from_str::<Envelope<T>>(&self.envelope).map(|envelope| envelope.data)
+        data_of(&self.envelope)
     }
 
     /// Reads a message out of a page of history.
     pub(super) fn of_history(envelope: &RawValue) -> Result<Self, String> {
         incoming::Envelope::read(envelope.get())?.message()
     }
+}
+
+fn data_of<T: DeserializeOwned>(envelope: &str) -> Result<T, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Envelope<T> {
+        data: T,
+    }
+    serde_json::from_str::<Envelope<T>>(envelope).map(|envelope| envelope.data)
 }
 
 /// A change of who is there.
@@ -100,6 +104,8 @@ pub struct Presence {
     pub count: u64,
     /// What changed.
     pub change: Change,
+    /// The whole message as it was received, one JSON object.
+    pub envelope: Box<str>,
 }
 
 /// What changed in a roster.
@@ -140,13 +146,23 @@ pub struct Member {
 }
 
 /// A sign of typing.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Typing {
     /// Who.
     pub author: String,
     /// Typing, or done.
     pub typing: bool,
-    /// What else was said with it.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
+    /// The whole message as it was received, one JSON object.
+    pub envelope: Box<str>,
+}
+
+impl Typing {
+    /// Reads what was said with it as a type of the application's; `author` and `typing` stand in it too.
+    ///
+    /// # Errors
+    ///
+    /// The payload is not of this type; the text says where.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        data_of(&self.envelope)
+    }
 }

@@ -112,7 +112,7 @@ impl<'a> Envelope<'a> {
             "ack" | "error" => self.answer(),
             "system" => self.system(),
             "presence" => self.presence().map(Incoming::Presence),
-            "typing" => self.payload().map(Incoming::Typing),
+            "typing" => self.typing().map(Incoming::Typing),
             _ if self.room.is_none() => Ok(Incoming::Other),
             _ => self.message().map(|message| Incoming::Message(message, self.prev)),
         }
@@ -149,7 +149,17 @@ impl<'a> Envelope<'a> {
             count: u64,
         }
         let Roster { v, count } = self.payload()?;
-        Ok(Presence { v, count, change: self.payload::<Change>()? })
+        Ok(Presence { v, count, change: self.payload::<Change>()?, envelope: self.text.into() })
+    }
+
+    fn typing(&self) -> Result<Typing, String> {
+        #[derive(Deserialize)]
+        struct Typist {
+            author: String,
+            typing: bool,
+        }
+        let Typist { author, typing } = self.payload()?;
+        Ok(Typing { author, typing, envelope: self.text.into() })
     }
 
     /// The message that somebody sent.

@@ -1,8 +1,9 @@
-//! How events look: for people a line that says who and what, for programs the message as it came.
+//! How events look: for people a line that says when, who and what, for programs the message as it came. What is
+//! missing is told on standard error, so that it never passes for a message.
 
 use anstyle::{AnsiColor, Style};
-use roomcast_client::{Change, Event, Message, Position, Presence, Typing};
-use serde_json::{Map, Value, json};
+use roomcast_client::{Change, Event, Message, Presence, Timestamp, Typing};
+use serde_json::{Map, Value};
 
 use crate::{console, failure::Failure};
 
@@ -22,8 +23,11 @@ pub(super) struct Show {
 impl Show {
     /// Prints an event, if it is to be seen.
     pub(super) fn event(&self, room: &str, event: &Event) -> Result<(), Failure> {
-        let line = if self.json { self.as_json(room, event) } else { self.as_text(event) };
-        match line {
+        if let Event::Gap { reason, position } = event {
+            let why = why_missing(reason);
+            anstream::eprintln!("{room}: messages are missing before {position}, since {why}; load anew");
+        }
+        match if self.json { self.as_json(event) } else { self.as_text(event) } {
             Some(line) if self.named && !self.json => {
                 console::line(format_args!("{DIM}[{room}]{DIM:#} {line}"))
             }
@@ -35,30 +39,33 @@ impl Show {
     fn as_text(&self, event: &Event) -> Option<String> {
         match event {
             Event::Message(message) => Some(message_text(message)),
-            Event::Gap { reason, .. } => {
-                Some(dim(&format!("messages are missing here ({reason}): load anew")))
-            }
             Event::Presence(presence) if self.presence => presence_text(presence).map(|text| dim(&text)),
             Event::Typing(Typing { author, typing: true, .. }) if self.presence => {
-                Some(dim(&format!("{author} is typing")))
+                Some(dim(&format!("{} is typing", printable(author))))
             }
             _ => None,
         }
     }
 
-    fn as_json(&self, room: &str, event: &Event) -> Option<String> {
+    fn as_json(&self, event: &Event) -> Option<String> {
         match event {
-            Event::Message(message) => Some(message.envelope.to_string()),
-            Event::Gap { reason, position } => Some(gap_json(room, reason, position)),
-            Event::Presence(presence) if self.presence => {
-                Some(json!({ "type": "presence", "room": room, "data": presence_data(presence) }).to_string())
-            }
-            Event::Typing(Typing { author, typing, .. }) if self.presence => {
-                let data = json!({ "author": author, "typing": typing });
-                Some(json!({ "type": "typing", "room": room, "data": data }).to_string())
+            Event::Message(Message { envelope, .. }) => Some(envelope.to_string()),
+            Event::Presence(Presence { envelope, .. }) | Event::Typing(Typing { envelope, .. })
+                if self.presence =>
+            {
+                Some(envelope.to_string())
             }
             _ => None,
         }
+    }
+}
+
+fn why_missing(reason: &str) -> &str {
+    match reason {
+        "epoch" => "the room's log began anew",
+        "too_old" => "the server no longer keeps them",
+        "future" => "the position was above the newest message",
+        other => other,
     }
 }
 
@@ -66,17 +73,22 @@ fn dim(text: &str) -> String {
     format!("{DIM}{text}{DIM:#}")
 }
 
-/// `ada: Hello`, or for other types `ada order.paid {"id":7}`.
+/// `12:34:56 ada: Hello`, or for other types `12:34:56 ada order.paid {"id":7}`.
 fn message_text(message: &Message) -> String {
-    let author = message.author.as_deref().unwrap_or("(nobody)");
+    let author = printable(message.author.as_deref().unwrap_or("(nobody)"));
     let mut data: Map<String, Value> = message.data().unwrap_or_default();
     data.remove("author");
-    match (message.kind.as_str(), data.get("content").and_then(Value::as_str)) {
-        ("text", Some(content)) if data.len() == 1 => {
-            format!("{NAME}{author}{NAME:#}: {}", printable(content))
-        }
-        (kind, _) => format!("{NAME}{author}{NAME:#} {kind} {}", Value::Object(data)),
-    }
+    let said = match (message.kind.as_str(), data.get("content").and_then(Value::as_str)) {
+        ("text", Some(content)) if data.len() == 1 => format!(": {}", printable(content)),
+        (kind, _) => printable(&format!(" {kind} {}", Value::Object(data))),
+    };
+    format!("{} {NAME}{author}{NAME:#}{said}", dim(&time_of_day(message.timestamp)))
+}
+
+/// In UTC.
+fn time_of_day(timestamp: Timestamp) -> String {
+    let seconds = timestamp.0 / 1_000;
+    format!("{:02}:{:02}:{:02}", seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
 /// What others say must not steer this terminal.
@@ -98,25 +110,17 @@ fn presence_text(presence: &Presence) -> Option<String> {
     }
 }
 
-fn gap_json(room: &str, reason: &str, position: &Position) -> String {
-    let data = json!({
-        "event": "reset", "reason": reason, "epoch": position.epoch.as_str(), "seq": position.seq,
-    });
-    json!({ "type": "system", "room": room, "data": data }).to_string()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn presence_data(presence: &Presence) -> Value {
-    let mut data = match &presence.change {
-        Change::Join(member) => json!({ "event": "join", "user": member.user, "state": member.state }),
-        Change::Leave(member) => json!({ "event": "leave", "user": member.user }),
-        Change::Update(member) => json!({ "event": "update", "user": member.user, "state": member.state }),
-        Change::Sync { members } => {
-            let users: Vec<_> = members.iter().map(|member| member.user.as_str()).collect();
-            json!({ "event": "sync", "users": users })
-        }
-        Change::Count | Change::Other => json!({ "event": "count" }),
-    };
-    data["v"] = presence.v.into();
-    data["count"] = presence.count.into();
-    data
+    #[test]
+    fn nothing_that_others_say_steers_the_terminal() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\u{9b}31m\u{7f}"), "a [2Jb  31m ");
+    }
+
+    #[test]
+    fn times_are_of_the_day() {
+        assert_eq!(time_of_day(Timestamp(1_711_000_000_123)), "05:46:40");
+    }
 }
