@@ -22,7 +22,12 @@ from collections import defaultdict
 def check(events):
     """All violations in a history, as sentences; an empty list is a kept promise."""
     events = list(events)
-    return [*one_position_one_message(events), *readers(events), *real_time_order(events), *publisher_order(events)]
+    return [
+        *one_position_one_message(events),
+        *readers(events),
+        *real_time_order(events),
+        *publisher_order(events),
+    ]
 
 
 def one_position_one_message(events):

@@ -15,7 +15,16 @@ GOOD = [
     {"ev": "recv", "client": "r", "room": "x", "id": "a", "epoch": "e", "seq": 1},
     {"ev": "ack", "client": "q", "room": "x", "id": "b", "epoch": "e", "seq": 2},
     {"ev": "ack", "client": "p", "room": "x", "id": "c", "epoch": "e", "seq": 3},
-    {"ev": "join", "client": "r", "room": "x", "epoch": "e", "seq": 3, "from": 1, "since": ["e", 1], "recovered": True},
+    {
+        "ev": "join",
+        "client": "r",
+        "room": "x",
+        "epoch": "e",
+        "seq": 3,
+        "from": 1,
+        "since": ["e", 1],
+        "recovered": True,
+    },
     {"ev": "recv", "client": "r", "room": "x", "id": "b", "epoch": "e", "seq": 2},
     {"ev": "recv", "client": "r", "room": "x", "id": "c", "epoch": "e", "seq": 3},
     {"ev": "end", "client": "r", "room": "x", "epoch": "e", "seq": 3},
@@ -54,8 +63,11 @@ BROKEN = {
     "an acked message that never came": (without(10), "never got the acked"),
     "an end before the head": (changed(11, seq=4), "the head was"),
     "an ack against real time": (
-        [*GOOD, {"ev": "pub", "client": "q", "room": "x", "id": "d"},
-         {"ev": "ack", "client": "q", "room": "x", "id": "d", "epoch": "e", "seq": 0}],
+        [
+            *GOOD,
+            {"ev": "pub", "client": "q", "room": "x", "id": "d"},
+            {"ev": "ack", "client": "q", "room": "x", "id": "d", "epoch": "e", "seq": 0},
+        ],
         "was sent after",
     ),
     "a publisher's messages in another order": ([*GOOD, *LATE], "sent in order, but"),
@@ -72,7 +84,9 @@ def test_a_reset_explains_a_gap():
 
 
 def test_where_numbers_have_holes_prev_chains_them():
-    events = [event | {"seq": event["seq"] * 10} if "seq" in event else event for event in copy.deepcopy(GOOD)]
+    events = [
+        event | {"seq": event["seq"] * 10} if "seq" in event else event for event in copy.deepcopy(GOOD)
+    ]
     for event in events:
         if event["ev"] == "recv":
             event["prev"] = event["seq"] - 10

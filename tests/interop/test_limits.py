@@ -96,7 +96,9 @@ async def test_a_peer_that_answers_no_ping_is_let_go(serve, connect, room):
 
 
 async def test_limits_are_keys_of_the_configuration(serve, connect, room):
-    server = serve(rooms=ANYBODY, limits={"message_bytes_max": 512, "json_depth_max": 8, "rooms_per_connection_max": 1})
+    server = serve(
+        rooms=ANYBODY, limits={"message_bytes_max": 512, "json_depth_max": 8, "rooms_per_connection_max": 1}
+    )
     ada = await connect(server)
     await ada.join(room)
     error = await ada.request("join", room + "2")

@@ -144,7 +144,8 @@ async def test_the_same_id_of_another_user_is_another_message(dev, connect, room
 
 
 @pytest.mark.parametrize(
-    "type, data", [("text", {"content": "else"}), ("note", {"content": "x"}), ("text", {"content": "x", "a": 1})]
+    "type, data",
+    [("text", {"content": "else"}), ("note", {"content": "x"}), ("text", {"content": "x", "a": 1})],
 )
 async def test_the_same_id_with_other_content_is_a_conflict(dev, connect, room, type, data):
     (ada,) = await members(connect, dev, room, "ada")

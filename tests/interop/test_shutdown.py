@@ -26,9 +26,13 @@ async def test_a_stop_is_told_then_closed_1012(stopping, connect, room, word):
     for client in clients:
         await client.join(room)
     stopping.terminate(word)
-    told = [(await client.take({"type": "system", "data": {"event": "draining"}}))["data"] for client in clients]
+    told = [
+        (await client.take({"type": "system", "data": {"event": "draining"}}))["data"] for client in clients
+    ]
     assert all(draining["reconnect_in"] >= 0 for draining in told)
-    assert len({draining["reconnect_in"] for draining in told}) > 1, "spread, so that not all come back at once"
+    assert len({draining["reconnect_in"] for draining in told}) > 1, (
+        "spread, so that not all come back at once"
+    )
     closes = await asyncio.gather(*(client.closed() for client in clients))
     assert {closed.code for closed in closes} == {1012}
     assert stopping.wait() == 0

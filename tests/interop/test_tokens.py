@@ -44,7 +44,9 @@ async def test_a_token_may_come_in_the_cookie_named_in_the_config(serve, connect
 
 
 @both_peers
-@pytest.mark.parametrize("token", ["", "nonsense", "a.b.c", mint(secret="x" * 40)], ids=["empty", "word", "dots", "foreign"])
+@pytest.mark.parametrize(
+    "token", ["", "nonsense", "a.b.c", mint(secret="x" * 40)], ids=["empty", "word", "dots", "foreign"]
+)
 async def test_a_bad_token_is_accepted_then_closed(server, connect, token):
     closed = await refused(connect, server, token=token)
     assert closed.code == 1008 and closed.reason.startswith("unauthorized: ")
@@ -182,7 +184,9 @@ async def test_fewer_rights_kick_from_the_rooms_lost(server, connect):
         await ada.join(room)
     assert (await ada.request("auth", data={"token": mint("ada", rooms={"keep:*": ["*"]})}))["type"] == "ack"
     kicked = [(await ada.take({"type": "system", "data": {"event": "kicked"}}))["data"] for _ in range(2)]
-    assert {told["room"] for told in kicked} == {"lose:1", "lose:2"} and all(told["reason"] for told in kicked)
+    assert {told["room"] for told in kicked} == {"lose:1", "lose:2"} and all(
+        told["reason"] for told in kicked
+    )
     await ada.text("keep:1", content="x")
     assert (await ada.request("text", "lose:1"))["type"] == "error"
 
@@ -202,7 +206,9 @@ async def test_pages_of_the_allow_list_and_programs_pass(server, connect):
 
 
 @both_peers
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://app.example.evil.example", "http://app.example"])
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "https://app.example.evil.example", "http://app.example"]
+)
 async def test_a_foreign_page_is_accepted_then_closed(server, connect, origin):
     closed = await refused(connect, server, token=mint(), headers={"Origin": origin})
     assert closed.code == 1008 and closed.reason.startswith("origin: ")

@@ -9,7 +9,9 @@ import pytest
 def refusal(*arguments, cwd):
     """What the command says when it ends at once, without having served anything."""
     command = [os.environ["ROOMCAST_BIN"], *arguments]
-    ended = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    ended = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL
+    )
     assert ended.returncode != 0, ended
     return ended.stdout + ended.stderr
 

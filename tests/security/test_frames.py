@@ -3,6 +3,7 @@
 import json
 import os
 import struct
+import time
 import zlib
 
 import pytest
@@ -112,7 +113,9 @@ def test_fragments_together_are_no_larger_than_a_message(dev):
 
 def test_a_message_in_fragments_with_pings_between_is_read(dev):
     with open_(dev) as raw:
-        raw.send(frame(TEXT, b'{"type":"pi', fin=False) + frame(PING, b"p") + frame(CONTINUATION, b'ng","id":"f"}'))
+        raw.send(
+            frame(TEXT, b'{"type":"pi', fin=False) + frame(PING, b"p") + frame(CONTINUATION, b'ng","id":"f"}')
+        )
         assert raw.message(lambda message: message.get("id") == "f")["type"] == "ack"
 
 
@@ -127,7 +130,9 @@ def test_a_flood_of_pings_that_are_never_read_is_cut_off(alone):
     with open_(alone, receive_buffer=4096) as raw:
         before = alone.resident_bytes
         pings = frame(PING, b"x" * 125) * 1000
-        assert not all(raw.send(pings) for _ in range(100)), "100,000 pings were taken"
+        started = time.monotonic()
+        while raw.send(pings):
+            assert time.monotonic() - started < 10, "it is still being read"
         assert alone.resident_bytes - before < 8 * MIB
 
 
@@ -162,7 +167,9 @@ def test_small_messages_go_plain(dev):
 
 def test_a_deflate_bomb_is_close_1009_and_costs_no_memory(alone):
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = b"".join(compressor.compress(b"\0" * MIB) for _ in range(256)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    bomb = b"".join(compressor.compress(b"\0" * MIB) for _ in range(256)) + compressor.flush(
+        zlib.Z_SYNC_FLUSH
+    )
     for payload in (bomb[:-4], bomb[:60_000]):
         with open_(alone, extra=[DEFLATE]) as raw:
             before = alone.resident_bytes
@@ -207,7 +214,13 @@ def test_hostile_json_is_a_bad_request_and_the_connection_lives(dev, room, data)
 
 
 def test_a_hostile_envelope_is_a_bad_request_and_the_connection_lives(dev):
-    envelopes = ["[" * 10_000, "9" * 10_000, '{"type":"text","seq":' + "9" * 10_000 + "}x", '{"type":"\\ud800"}', "\0"]
+    envelopes = [
+        "[" * 10_000,
+        "9" * 10_000,
+        '{"type":"text","seq":' + "9" * 10_000 + "}x",
+        '{"type":"\\ud800"}',
+        "\0",
+    ]
     with open_(dev) as raw:
         for envelope in envelopes:
             raw.send(frame(TEXT, envelope.encode()))

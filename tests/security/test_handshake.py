@@ -81,7 +81,10 @@ def test_content_length_with_transfer_encoding_is_400(dev):
 
 def test_two_content_lengths_are_400(dev):
     with Raw(dev) as raw:
-        assert raw.request("POST /rooms/r/messages", "Content-Length: 2", "Content-Length: 3", body=b"{}")[0] == 400
+        assert (
+            raw.request("POST /rooms/r/messages", "Content-Length: 2", "Content-Length: 3", body=b"{}")[0]
+            == 400
+        )
 
 
 @pytest.mark.parametrize("bad", [{"version": "8"}, {"key": "short"}], ids=["version", "key"])
@@ -126,7 +129,10 @@ def slow_peers():
                     open_ = raw.send(each_second)
             kept[name] = time.monotonic() - started
 
-    slow = [("one byte a second", HALF_A_REQUEST, b"x"), ("one header a second", HALF_A_REQUEST, b"\r\nX-More: y")]
+    slow = [
+        ("one byte a second", HALF_A_REQUEST, b"x"),
+        ("one header a second", HALF_A_REQUEST, b"\r\nX-More: y"),
+    ]
     work = [(name, start, b"") for name, start in attacks.items()] + slow
     threads = [threading.Thread(target=drip, args=arguments) for arguments in work]
     for thread in threads:

@@ -79,7 +79,10 @@ def test_a_connection_that_joins_without_end_is_refused_not_served(alone):
                 message = json.loads(payload)
                 answered += message["type"] in ("ack", "error") and "id" in message
                 if message["type"] == "error":
-                    assert message["data"]["code"] in ("too_many_rooms", "rate_limited") and message["data"]["retry_after"] > 0
+                    assert (
+                        message["data"]["code"] in ("too_many_rooms", "rate_limited")
+                        and message["data"]["retry_after"] > 0
+                    )
                     refused += 1
         assert refused == 50 * 200 - 100
         assert alone.resident_bytes - before < 8 * MIB

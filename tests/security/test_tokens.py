@@ -190,12 +190,21 @@ async def test_secrets_appear_nowhere(serve):
     async with aiohttp.ClientSession() as session:
         for key in ("rk_not_the_key_not_the_key", API_KEY):
             for path in ("/rooms", "/metrics", "/openapi.json", f"/rooms/hall/messages?token={bad}"):
-                async with session.get(server.http + path, headers={"Authorization": f"Bearer {key}"}) as answer:
+                async with session.get(
+                    server.http + path, headers={"Authorization": f"Bearer {key}"}
+                ) as answer:
                     shown += [await answer.text(), str(answer.headers)]
     await ada.close()
     server.terminate()
     server.wait()
-    secrets = [SECRET, API_KEY, "rk_not_the_key", *token.split(".")[1:], bad.split(".")[2], ada.welcome["session"]]
+    secrets = [
+        SECRET,
+        API_KEY,
+        "rk_not_the_key",
+        *token.split(".")[1:],
+        bad.split(".")[2],
+        ada.welcome["session"],
+    ]
     for secret in secrets:
         for text in [*shown, server.output]:
             assert secret not in text

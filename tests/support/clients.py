@@ -128,7 +128,9 @@ class Client:
         self._pump = asyncio.create_task(self._read())
 
     @classmethod
-    async def open(cls, server, path="/ws", peer="websockets", headers=None, deflate=True, protocols=(), **query):
+    async def open(
+        cls, server, path="/ws", peer="websockets", headers=None, deflate=True, protocols=(), **query
+    ):
         """Connects; every further keyword is a parameter of the URL, such as `user`, `session`, `token`."""
         url = server.ws + path + ("?" + urlencode(query) if query else "")
         opening = PEERS[peer].open(url, headers or {}, deflate, protocols)
@@ -176,7 +178,9 @@ class Client:
         return await self.answer(fields["id"])
 
     async def answer(self, id):
-        return await self.take(lambda message: message["type"] in ("ack", "error") and message.get("id") == id)
+        return await self.take(
+            lambda message: message["type"] in ("ack", "error") and message.get("id") == id
+        )
 
     async def join(self, room, **data):
         """Joins and returns the ack's data."""
@@ -196,7 +200,9 @@ class Client:
         try:
             return await asyncio.wait_for(self._take(fits), patience)
         except TimeoutError:
-            raise AssertionError(f"nothing like {shape} within {patience} s; seen: {self.seen[-20:]}") from None
+            raise AssertionError(
+                f"nothing like {shape} within {patience} s; seen: {self.seen[-20:]}"
+            ) from None
 
     async def _take(self, fits):
         async with self._news:
@@ -206,7 +212,9 @@ class Client:
                         self._taken.add(index)
                         return message
                 if self.ended:
-                    raise Closed(self.ended.code, self.ended.reason, f"while waiting; seen: {self.seen[-20:]}")
+                    raise Closed(
+                        self.ended.code, self.ended.reason, f"while waiting; seen: {self.seen[-20:]}"
+                    )
                 await self._news.wait()
 
     async def settled(self):
