@@ -1,47 +1,47 @@
 // What the Node tests share: the server as a process, npm's `ws` and undici's WebSocket behind one face, requests.
 // Holds no assertion about the protocol: those stand in the tests.
 
-import { spawn } from 'node:child_process';
-import { randomBytes, createHmac } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { spawn } from "node:child_process";
+import { randomBytes, createHmac } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
 
-import { WebSocket as UndiciWebSocket } from 'undici';
-import WsWebSocket from 'ws';
+import { WebSocket as UndiciWebSocket } from "undici";
+import WsWebSocket from "ws";
 
-export const SECRET = 'a secret of the tests, long enough for HS256';
-export const API_KEY = 'rk_0123456789abcdefghijklmnop';
+export const SECRET = "a secret of the tests, long enough for HS256";
+export const API_KEY = "rk_0123456789abcdefghijklmnop";
 const PATIENCE_MS = 20_000; // an upper bound for failures; nothing is waited for on purpose
 
 /** Both libraries; each test of the clients runs with either. */
 export const CLIENTS = { ws: WsWebSocket, undici: UndiciWebSocket };
 
 /** A room that nobody else uses. */
-export const newRoom = () => `room:${randomBytes(6).toString('hex')}`;
+export const newRoom = () => `room:${randomBytes(6).toString("hex")}`;
 
 /** 128 random bits, base64url. */
-export const newSession = () => randomBytes(16).toString('base64url');
+export const newSession = () => randomBytes(16).toString("base64url");
 
 /** A running server: `http` and `ws` are its addresses. */
 export class Server {
   static dev() {
-    return Server.start(['dev']);
+    return Server.start(["dev"]);
   }
 
   /** `serve` with the tests' secret and API key, and `extra` lines of configuration. */
-  static async serve(extra = '') {
-    const folder = mkdtempSync(join(tmpdir(), 'roomcast-'));
+  static async serve(extra = "") {
+    const folder = mkdtempSync(join(tmpdir(), "roomcast-"));
     const lines = [
       extra,
-      '[auth]',
+      "[auth]",
       `secret = ${JSON.stringify(SECRET)}`,
       `api_keys = [{ id = "backend", key = ${JSON.stringify(API_KEY)} }]`,
-      ...(extra.includes('[[rooms]]') ? [] : ['[[rooms]]', 'pattern = "*"', 'users = ["*"]']),
+      ...(extra.includes("[[rooms]]") ? [] : ["[[rooms]]", 'pattern = "*"', 'users = ["*"]']),
     ];
-    writeFileSync(join(folder, 'roomcast.toml'), lines.join('\n'));
-    const server = await Server.start(['serve', '--config', join(folder, 'roomcast.toml')]);
+    writeFileSync(join(folder, "roomcast.toml"), lines.join("\n"));
+    const server = await Server.start(["serve", "--config", join(folder, "roomcast.toml")]);
     server.folder = folder;
     return server;
   }
@@ -49,11 +49,11 @@ export class Server {
   static async start(words) {
     const server = new Server();
     const { ROOMCAST_BIN, ...env } = process.env;
-    const options = { env, stdio: ['ignore', 'pipe', 'pipe'] };
-    server.process = spawn(ROOMCAST_BIN, [...words, '--listen', '127.0.0.1:0'], options);
-    server.output = '';
-    server.process.stderr.on('data', (text) => (server.output += text));
-    server.ended = new Promise((resolve) => server.process.once('exit', resolve));
+    const options = { env, stdio: ["ignore", "pipe", "pipe"] };
+    server.process = spawn(ROOMCAST_BIN, [...words, "--listen", "127.0.0.1:0"], options);
+    server.output = "";
+    server.process.stderr.on("data", (text) => (server.output += text));
+    server.ended = new Promise((resolve) => server.process.once("exit", resolve));
     for await (const line of createInterface(server.process.stdout)) {
       server.output += `${line}\n`;
       const port = /http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1];
@@ -71,7 +71,7 @@ export class Server {
   }
 
   async stop() {
-    this.process.kill('SIGKILL');
+    this.process.kill("SIGKILL");
     await this.ended;
     if (this.folder) rmSync(this.folder, { recursive: true });
   }
@@ -79,18 +79,23 @@ export class Server {
   /** A request; `json` is the parsed body where there is one. */
   async call(method, path, { body, headers = {}, key, token, session } = {}) {
     const sent = { ...headers };
-    if (body !== undefined) sent['content-type'] ??= 'application/json';
+    if (body !== undefined) sent["content-type"] ??= "application/json";
     if (key ?? token) sent.authorization = `Bearer ${key ?? token}`;
-    if (session) sent['roomcast-session'] = session;
-    const payload = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+    if (session) sent["roomcast-session"] = session;
+    const payload = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
     const response = await fetch(this.http + path, { method, headers: sent, body: payload });
     const text = await response.text();
-    const isJson = /json/.test(response.headers.get('content-type') ?? '');
-    return { status: response.status, headers: response.headers, text, json: isJson ? JSON.parse(text) : undefined };
+    const isJson = /json/.test(response.headers.get("content-type") ?? "");
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      json: isJson ? JSON.parse(text) : undefined,
+    };
   }
 
-  get = (path, options) => this.call('GET', path, options);
-  post = (path, body, options) => this.call('POST', path, { ...options, body });
+  get = (path, options) => this.call("GET", path, options);
+  post = (path, body, options) => this.call("POST", path, { ...options, body });
 }
 
 /** A connection that has been read from the start: `seen` is everything that came, in order. */
@@ -101,25 +106,25 @@ export class Client {
     this.waiting = new Set();
     this.taken = new Set();
     this.closed = new Promise((resolve) => {
-      socket.addEventListener('close', ({ code, reason }) => {
+      socket.addEventListener("close", ({ code, reason }) => {
         this.end = { code, reason: String(reason) };
         resolve(this.end);
         this.notify();
       });
     });
-    socket.addEventListener('error', () => {}); // a close follows
-    socket.addEventListener('message', ({ data }) => {
+    socket.addEventListener("error", () => {}); // a close follows
+    socket.addEventListener("message", ({ data }) => {
       this.seen.push(JSON.parse(data));
       this.notify();
     });
   }
 
   /** Opens with one of `CLIENTS`; further keys are parameters of the URL. Waits for `welcome`. */
-  static async open(library, server, { path = '/ws', protocols = [], welcomed = true, ...query } = {}) {
+  static async open(library, server, { path = "/ws", protocols = [], welcomed = true, ...query } = {}) {
     const url = new URL(server.ws + path);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
     const client = new Client(new CLIENTS[library](url, protocols));
-    if (welcomed) client.welcome = (await client.take({ type: 'system' })).data;
+    if (welcomed) client.welcome = (await client.take({ type: "system" })).data;
     return client;
   }
 
@@ -133,14 +138,14 @@ export class Client {
 
   /** Sends with an id; the `ack` or `error` that carries it. */
   request(type, room, data, fields = {}) {
-    const id = fields.id ?? randomBytes(9).toString('base64url');
+    const id = fields.id ?? randomBytes(9).toString("base64url");
     this.send(type, room, data, { ...fields, id });
-    return this.take((message) => ['ack', 'error'].includes(message.type) && message.id === id);
+    return this.take((message) => ["ack", "error"].includes(message.type) && message.id === id);
   }
 
   /** The first message not yet taken that matches: an object holds what must be in it, a function decides. */
   take(shape) {
-    const fits = typeof shape === 'function' ? shape : (message) => holds(message, shape);
+    const fits = typeof shape === "function" ? shape : (message) => holds(message, shape);
     return new Promise((resolve, reject) => {
       const done = (settle, value) => {
         clearTimeout(timer);
@@ -176,15 +181,15 @@ export class Client {
 
 /** Whether everything in `shape` is in `message`, objects likewise. */
 function holds(message, shape) {
-  if (typeof shape !== 'object' || shape === null) return message === shape;
-  if (typeof message !== 'object' || message === null) return false;
+  if (typeof shape !== "object" || shape === null) return message === shape;
+  if (typeof message !== "object" || message === null) return false;
   return Object.entries(shape).every(([key, inner]) => holds(message[key], inner));
 }
 
 /** A JWT (HS256) as an application's back end would sign it; ends in ten minutes unless `exp` says otherwise. */
 export function mint(user, claims = {}) {
-  const encode = (part) => Buffer.from(JSON.stringify(part)).toString('base64url');
+  const encode = (part) => Buffer.from(JSON.stringify(part)).toString("base64url");
   const exp = Math.floor(Date.now() / 1000) + 600;
-  const signed = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode({ sub: user, exp, ...claims })}`;
-  return `${signed}.${createHmac('sha256', SECRET).update(signed).digest('base64url')}`;
+  const signed = `${encode({ alg: "HS256", typ: "JWT" })}.${encode({ sub: user, exp, ...claims })}`;
+  return `${signed}.${createHmac("sha256", SECRET).update(signed).digest("base64url")}`;
 }

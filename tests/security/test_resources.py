@@ -104,7 +104,7 @@ def test_a_peer_that_asks_and_never_reads_is_not_read_either(alone):
 
 async def test_a_storm_of_reconnects_is_served(alone, room):
     sessions = []
-    for storm in range(3):
+    for _ in range(3):
         started = time.monotonic()
         clients = await asyncio.gather(*(Client.welcomed(alone, f"/ws/{room}") for _ in range(200)))
         await asyncio.gather(*(client.take({"type": "ack"}) for client in clients))
