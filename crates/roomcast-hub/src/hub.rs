@@ -381,18 +381,19 @@ impl Hub {
     pub async fn drain(&self, time: Duration, spread: Duration) {
         self.0.draining.store(true, Ordering::Release);
         let now = self.now();
-        let connections = self.0.sessions.all();
+        let mut connections = self.0.sessions.all();
         for connection in &connections {
             let reconnect_in = Duration::from_millis(random() % (spread.as_millis() as u64 + 1));
             connection.say(|session, queue| session.drain(now, reconnect_in, queue));
         }
         let wave = connections.len().div_ceil(WAVES as usize).max(WAVE_CONNECTIONS_MIN);
-        for (i, wave) in connections.chunks(wave).enumerate() {
-            if i > 0 {
-                tokio::time::sleep(time / 2 / WAVES).await;
-            }
-            for connection in wave {
+        // Given up wave by wave: a connection that is held here would never be counted out.
+        while !connections.is_empty() {
+            for connection in connections.drain(..wave.min(connections.len())) {
                 connection.close(Close::Restart, "the server is being restarted; come back", Departure::Lost);
+            }
+            if !connections.is_empty() {
+                tokio::time::sleep(time / 2 / WAVES).await;
             }
         }
         let end_ms = now.ms + time.as_millis() as u64;

@@ -231,7 +231,7 @@ async fn an_orderly_end_tells_when_to_come_back() {
     ada.join("r", json!({})).await;
     let draining = tokio::spawn({
         let hub = hub.clone();
-        async move { hub.drain(Duration::from_secs(5), Duration::from_millis(500)).await }
+        async move { hub.drain(Duration::from_secs(3600), Duration::from_millis(500)).await }
     });
     let message = ada.next_where(|message| message["data"]["event"] == "draining").await;
     assert!(message["data"]["reconnect_in"].as_f64().is_some_and(|seconds| seconds <= 0.5));

@@ -1,0 +1,149 @@
+//! What is said in a room: from a publication to a place in the log, or to the readers at the tip.
+
+use std::sync::Arc;
+
+use roomcast_protocol::{
+    Code, Data, Draft, Frame, Position, Publish, Reset, RoomName,
+    server::{self, Delivered},
+};
+use roomcast_session::{Identity, Now, Principal};
+
+use super::Room;
+use crate::{
+    Audience, Key,
+    engine::{AppendError, Ticket},
+};
+
+/// A message on its way into a room.
+#[derive(Debug)]
+pub struct Publication<'a, 'd> {
+    /// The sender's id for it.
+    pub id: Option<&'a str>,
+    /// What.
+    pub publish: &'a Publish<'d>,
+    /// Whose.
+    pub publisher: Publisher<'a>,
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug)]
+pub enum Publisher<'a> {
+    /// A user, who is the author.
+    User(&'a str),
+    /// A back end, by the id of its key; it names any author or none.
+    Backend(&'a str),
+}
+
+impl<'a> Publisher<'a> {
+    /// The publisher that an identity is.
+    pub fn of(identity: &'a Identity) -> Self {
+        match identity.principal {
+            Principal::User => Self::User(&identity.user),
+            Principal::Backend => Self::Backend(&identity.user),
+        }
+    }
+
+    fn id(self) -> &'a str {
+        let (Self::User(id) | Self::Backend(id)) = self;
+        id
+    }
+
+    fn write(self, data: &Data<'_>, out: &mut Vec<u8>) {
+        match self {
+            Self::User(author) => data.write_authored(author, out),
+            Self::Backend(_) => data.write(out),
+        }
+    }
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishError {
+    /// The code.
+    pub code: Code,
+    /// What happened and what to do.
+    pub message: String,
+}
+
+impl From<AppendError> for PublishError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict => Self {
+                code: Code::Conflict,
+                message: "this id was used for another message within the last 5 minutes; draw ids at random"
+                    .into(),
+            },
+            AppendError::Unavailable(message) => Self { code: Code::Unavailable, message },
+        }
+    }
+}
+
+/// A page of a room's log, or why there is none.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    /// The messages, ascending.
+    pub messages: Vec<Arc<Frame>>,
+    /// Whether nothing more is kept in the direction asked for.
+    pub complete: bool,
+    /// Set when the position was not of this log.
+    pub reset: Option<Reset>,
+}
+
+impl HistoryPage {
+    /// Writes it with a function that takes the wire's form of a page.
+    pub fn with<T>(&self, write: impl FnOnce(&server::Page<'_>) -> T) -> T {
+        let messages: Vec<&[u8]> = self.messages.iter().map(|frame| frame.json()).collect();
+        write(&server::Page { messages: &messages, complete: self.complete, reset: self.reset })
+    }
+}
+
+/// What the back-end API tells of a room.
+#[derive(Clone, Debug)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: RoomName,
+    /// This life of its log, and the last message.
+    pub head: Position,
+    /// Connections that read it.
+    pub readers: usize,
+    /// Users that are members.
+    pub members: u64,
+}
+
+impl Room {
+    /// Appends a message, or passes a volatile one on. The caller drains.
+    pub(crate) fn append(
+        &self,
+        now: Now,
+        publication: &Publication<'_, '_>,
+    ) -> Ticket<Result<Delivered, PublishError>> {
+        let Publication { id, publish, publisher } = publication;
+        let head = (&*publish.kind, *id, &*self.name);
+        let data = |out: &mut Vec<u8>| publisher.write(&publish.data, out);
+        self.shared.counters.messages_total.add(1);
+        if publish.volatile {
+            self.feed.push(Draft::volatile(head, now.wall, data), Audience::All);
+            return Ticket::Now(Ok(Delivered { position: None, timestamp: now.wall, duplicate: false }));
+        }
+        let content = (&*publish.kind, publish.data.as_sent());
+        let key = id.map(|id| Key::new((publisher.id(), id), content));
+        match self.log.append(now, Draft::new(head, now.wall, data), key) {
+            Ticket::Now(outcome) => Ticket::Now(outcome.map_err(PublishError::from)),
+            Ticket::Later(outcome) => {
+                Ticket::Later(Box::pin(async move { outcome.await.map_err(PublishError::from) }))
+            }
+        }
+    }
+
+    /// Publishes from outside of any connection: a back end, an embedder, a `POST`.
+    pub async fn publish(
+        self: &Arc<Self>,
+        publication: &Publication<'_, '_>,
+    ) -> Result<Delivered, PublishError> {
+        let ticket = self.append(self.shared.now(), publication);
+        let outcome = ticket.wait().await;
+        self.touch();
+        self.drain_apart();
+        outcome
+    }
+}

@@ -1,0 +1,163 @@
+//! The readers of a room: how a connection becomes one, where it begins, and how it goes.
+
+use std::sync::Arc;
+
+use roomcast_protocol::{
+    Join, Rights,
+    server::{Joined, Members},
+};
+use roomcast_session::{Identity, Now};
+use smallvec::SmallVec;
+
+use super::{Gone, IDLE_MS, Room, position};
+use crate::{
+    Audience,
+    connection::{Connection, ConnectionId, Departure},
+    drain::{LANE_MEMBERS_MAX, Member},
+    feed::Cursor,
+    presence::Hold,
+    wheel::SLOT_MS,
+};
+
+/// Readers in lanes of bounded size; a pass clones a lane's `Arc` and then holds no lock of the room.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    pub(super) lanes: SmallVec<[Arc<Vec<Member>>; 1]>,
+    pub(super) count: usize,
+    /// When the last reader left, or the room was used without one.
+    pub(super) idle_since_ms: u64,
+    pub(super) gone: bool,
+}
+
+impl Readers {
+    /// Adds a member where there is place. Answers the lane.
+    fn add(&mut self, member: Member) -> u32 {
+        self.count += 1;
+        let open = self.lanes.iter().rposition(|lane| lane.len() < LANE_MEMBERS_MAX);
+        let lane = open.unwrap_or_else(|| {
+            self.lanes.push(Arc::default());
+            self.lanes.len() - 1
+        });
+        Arc::make_mut(&mut self.lanes[lane]).push(member);
+        lane as u32
+    }
+
+    fn remove(&mut self, lane: u32, id: ConnectionId) {
+        let Some(lane) = self.lanes.get_mut(lane as usize) else { return };
+        let Some(at) = lane.iter().position(|member| member.connection.id() == id) else { return };
+        let members = Arc::make_mut(lane);
+        members.swap_remove(at);
+        if members.len() < members.capacity() / 4 {
+            members.shrink_to_fit();
+        }
+        self.count -= 1;
+        while self.lanes.last().is_some_and(|lane| lane.is_empty()) {
+            self.lanes.pop();
+        }
+    }
+}
+
+/// A slot in a connection's outbox; where it reads already, if it does.
+struct Slot {
+    number: usize,
+    reads_from: Option<Cursor>,
+}
+
+impl Room {
+    /// Makes a connection a reader, its reading held until the ack is written. The caller drains.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        now: Now,
+        (connection, who): (&Arc<Connection>, &Identity),
+        (join, rights): (&Join, Rights),
+    ) -> Result<(Joined, Members), Gone> {
+        let slot = self.sit(connection)?;
+        let mut people = self.people.lock();
+        let told = if join.member {
+            people.roster.enter(now.ms, who, Hold::Connection(connection.id()), join.state.clone())
+        } else {
+            people.roster.leave(now.ms, who, Some(connection.id()))
+        };
+        self.tell(now, told, &people.roster);
+        let reads_roster = rights.allow(Rights::PRESENCE);
+        let members = self.seen(&people.roster, reads_roster);
+        // The tip is taken under the roster's lock: the members are those of just this place in the feed.
+        let end = self.feed.end();
+        self.schedule(&mut people);
+        drop(people);
+        let (joined, cursor) = self.place(join, slot.reads_from, end);
+        connection.place(slot.number, cursor, end.index, reads_roster);
+        if joined.reset.is_some() {
+            self.shared.counters.resets_total.add(1);
+        }
+        Ok((joined, members))
+    }
+
+    /// Finds or makes the connection's slot and its place in a lane.
+    fn sit(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<Slot, Gone> {
+        let mut readers = self.readers.lock();
+        if readers.gone {
+            return Err(Gone);
+        }
+        if let Some((number, cursor)) = connection.hold(self) {
+            return Ok(Slot { number, reads_from: Some(cursor) });
+        }
+        let number = connection.open(self);
+        let member = Member { connection: connection.clone(), slot: number as u32 };
+        let lane = readers.add(member);
+        connection.set_lane(number, lane);
+        Ok(Slot { number, reads_from: None })
+    }
+
+    /// Where a reader begins, and what its ack says.
+    fn place(&self, join: &Join, reads_from: Option<Cursor>, end: Cursor) -> (Joined, Cursor) {
+        let bounds = self.log.bounds();
+        let presented = position(join.since.as_ref(), &self.name);
+        let checked = presented.map(|position| bounds.check(position).map(|()| position.seq));
+        let (from, reset) = match (checked, join.last) {
+            (Some(Ok(seq)), _) => (seq, None),
+            (Some(Err(reset)), _) => (end.seq, Some(reset)),
+            (None, Some(last)) => (end.seq.saturating_sub(last as u64).max(bounds.floor), None),
+            (None, None) => (reads_from.map_or(end.seq, |cursor| cursor.seq), None),
+        };
+        let recovered = matches!(checked, Some(Ok(_)));
+        let joined = Joined { epoch: bounds.epoch, seq: end.seq.max(from), from, recovered, reset };
+        let cursor = match reads_from {
+            Some(cursor) if presented.is_none() && join.last.is_none() => cursor,
+            _ if from == end.seq => end,
+            _ => Cursor::after(from),
+        };
+        (joined, cursor)
+    }
+
+    /// A connection reads no longer. The caller drains.
+    pub(crate) fn leave(
+        self: &Arc<Self>,
+        now: Now,
+        (id, who): (ConnectionId, &Identity),
+        lane: u32,
+        departure: Departure,
+    ) {
+        let mut readers = self.readers.lock();
+        readers.remove(lane, id);
+        readers.idle_since_ms = now.ms;
+        let empty = readers.count == 0;
+        drop(readers);
+        let mut people = self.people.lock();
+        if people.typists.stop(&who.session) {
+            self.tell_typing(now, &who.user, (false, None), Audience::All);
+        }
+        match departure {
+            Departure::Clean => {
+                let told = people.roster.leave(now.ms, who, Some(id));
+                self.tell(now, told, &people.roster);
+            }
+            Departure::Lost => people.roster.lose(now.ms, who, id),
+        }
+        self.schedule(&mut people);
+        drop(people);
+        if empty {
+            self.shared.schedule_room(now.ms + IDLE_MS + SLOT_MS, self);
+        }
+    }
+}
