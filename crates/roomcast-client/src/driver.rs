@@ -9,6 +9,7 @@ use roomcast_session::client::{self, Error, Loss, Output, Publication, Query, St
 use roomcast_websocket::CloseCode;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 
@@ -142,6 +143,8 @@ impl Driver {
                 ready = self.line.ready() => {
                     let outcome = ready.and_then(|()| self.hear());
                     outcome.unwrap_or_else(|loss| self.lose(loss));
+                    // Readers take what came before more is read: on one thread they have no other turn.
+                    yield_now().await;
                 }
                 () = wait_until(due) => {}
             }
