@@ -20,13 +20,19 @@ use crate::{
     Connection, ConnectionId, Counters, Departure, Feed, Room, RoomRule, Turn,
     clock::Clock,
     engine::{Engine, Memory},
-    room::{Gone, IDLE_MS, Next, RoomSummary},
-    rooms::Rooms,
+    room::{Gone, Idleness, RoomSummary},
+    rooms::{IdleRooms, Rooms},
     rule::Rules,
     sessions::{Claim, Sessions},
     wheel::{SLOT_MS, Wheel},
 };
 
+/// How long a room without readers is kept, so that a blink is no reset, in milliseconds.
+const IDLE_MS: u64 = 60_000;
+/// The same when memory is full.
+const IDLE_MS_MIN: u64 = 1_000;
+/// Idle rooms looked at in one tick.
+const IDLE_ROOMS_PER_TICK: usize = 100_000;
 /// Waves in which the connections of an orderly end are closed, at most.
 const WAVES: u32 = 10;
 /// Connections that one wave closes, at least.
@@ -58,6 +64,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     pub(crate) counters: Counters,
     pub(crate) runtime: Handle,
+    pub(crate) idle: IdleRooms,
     clock: Clock,
     wheel: Mutex<Wheel<Due>>,
 }
@@ -179,6 +186,7 @@ impl Builder {
             limits: Arc::new(self.limits),
             counters: Counters::default(),
             runtime: Handle::current(),
+            idle: IdleRooms::default(),
             clock,
             wheel,
         });
@@ -300,14 +308,27 @@ impl Hub {
         let feed = feed.expect("an engine makes the feed when it is asked to watch");
         let room = Arc::new(Room::new(name.clone(), rule.clone(), shared.clone(), (log, feed)));
         shared.counters.rooms.add(1);
-        shared.schedule_room(now.ms + IDLE_MS + SLOT_MS, &room);
         room
     }
 
-    /// Forgets a room that nobody has read for so long.
-    fn forget_room(&self, now: Now, room: &Arc<Room>) -> bool {
+    /// Forgets rooms that nobody has used for long enough; sooner, the longest idle first, if memory is full.
+    fn forget_idle_rooms(&self, now: Now) {
+        for _ in 0..IDLE_ROOMS_PER_TICK {
+            let idle_ms = if self.0.engine.is_full() { IDLE_MS_MIN } else { IDLE_MS };
+            let Some(name) = self.0.shared.idle.pop(now.ms.saturating_sub(idle_ms)) else { return };
+            let Some(room) = self.0.rooms.get(&name) else { continue };
+            match room.idleness(now) {
+                Idleness::InUse => {}
+                Idleness::Since(since_ms)
+                    if since_ms + idle_ms <= now.ms && self.forget_room(now, &room, since_ms) => {}
+                Idleness::Since(since_ms) => self.0.shared.idle.push(since_ms, &name),
+            }
+        }
+    }
+
+    fn forget_room(&self, now: Now, room: &Arc<Room>, since_ms: u64) -> bool {
         let Inner { shared, engine, rooms, .. } = &*self.0;
-        let gone = rooms.remove_if(room, || room.close(now, IDLE_MS), || engine.unwatch(now, room.name()));
+        let gone = rooms.remove_if(room, || room.close(since_ms), || engine.unwatch(now, room.name()));
         if gone {
             shared.counters.rooms.sub(1);
         }
@@ -416,20 +437,12 @@ impl Hub {
                     }
                 }
                 Due::Room(room) => {
-                    if let Some(room) = room.upgrade() {
-                        self.tick_room(now, &room);
+                    if let Some(room) = room.upgrade()
+                        && let Some(again_ms) = room.tick(now)
+                    {
+                        shared.schedule_room(again_ms, &room);
                     }
                 }
-            }
-        }
-    }
-
-    fn tick_room(&self, now: Now, room: &Arc<Room>) {
-        match room.tick(now) {
-            Next::Again(due_ms) => self.0.shared.schedule_room(due_ms, room),
-            Next::Nothing => {}
-            Next::Forget => {
-                self.forget_room(now, room);
             }
         }
     }
@@ -445,6 +458,7 @@ async fn tick_along(hub: Weak<Inner>) {
         let Some(inner) = hub.upgrade() else { return };
         let hub = Hub(inner);
         hub.tick();
+        hub.forget_idle_rooms(hub.now());
         ticks += 1;
         if ticks.is_multiple_of(1000 / SLOT_MS) {
             hub.0.engine.tick(hub.now());
@@ -472,19 +486,23 @@ mod tests {
         assert_eq!(hub.counters().rooms.get(), ROOMS as u64);
         assert!(hub.memory_bytes() > 0);
         let epoch = rooms[0].summary().head.epoch;
-        for room in &rooms {
-            hub.tick_room(later(&hub, IDLE_MS - 1_000), room);
-        }
+        hub.forget_idle_rooms(later(&hub, IDLE_MS - 10_000));
         assert_eq!(hub.counters().rooms.get(), ROOMS as u64, "a blink is no reset");
-        for room in &rooms {
-            hub.tick_room(later(&hub, IDLE_MS), room);
-        }
+        hub.forget_idle_rooms(later(&hub, IDLE_MS));
         assert_eq!((hub.counters().rooms.get(), hub.memory_bytes()), (0, 0));
         assert_ne!(
             hub.room("r0").unwrap().summary().head.epoch,
             epoch,
             "a position from before is of no use"
         );
+    }
+
+    #[tokio::test]
+    async fn when_memory_is_full_the_longest_idle_room_goes_first() {
+        let hub = Hub::builder().engine(Memory::new(1, crate::KeyLimits::default())).build();
+        hub.room("r").unwrap();
+        hub.forget_idle_rooms(later(&hub, IDLE_MS_MIN));
+        assert!(hub.find_room("r").is_none());
     }
 
     #[tokio::test]
@@ -495,7 +513,8 @@ mod tests {
         let publication = Publication { id: None, publish: &publish, publisher: Publisher::User("ada") };
         room.publish(&publication).await.unwrap();
         let head = room.summary().head;
-        assert!(hub.forget_room(later(&hub, IDLE_MS), &room));
+        hub.forget_idle_rooms(later(&hub, IDLE_MS));
+        assert!(hub.find_room("r").is_none());
         assert_eq!(hub.room("r").unwrap().summary().head, head);
     }
 }

@@ -1,7 +1,8 @@
-//! The rooms of a hub by name, in shards so that no lock is shared by all.
+//! The rooms of a hub by name, in shards so that no lock is shared by all; and those that nobody reads, in the
+//! order in which they will be forgotten.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
@@ -72,5 +73,25 @@ impl Rooms {
         rooms.sort_unstable_by(|a, b| a.name().cmp(b.name()));
         rooms.truncate(limit);
         rooms
+    }
+}
+
+/// Rooms that had no reader when they were put here, and since when: the longest idle first.
+#[derive(Debug, Default)]
+pub(crate) struct IdleRooms(Mutex<VecDeque<(u64, RoomName)>>);
+
+impl IdleRooms {
+    pub(crate) fn push(&self, since_ms: u64, room: &RoomName) {
+        self.0.lock().push_back((since_ms, room.clone()));
+    }
+
+    /// Takes the first, if it has been idle since `until_ms` or longer.
+    pub(crate) fn pop(&self, until_ms: u64) -> Option<RoomName> {
+        let mut idle = self.0.lock();
+        let due = idle.front().is_some_and(|(since_ms, _)| *since_ms <= until_ms);
+        if idle.len() < idle.capacity() / 4 {
+            idle.shrink_to_fit();
+        }
+        due.then(|| idle.pop_front()).flatten().map(|(_, room)| room)
     }
 }

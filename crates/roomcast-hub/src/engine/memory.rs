@@ -16,8 +16,8 @@ use roomcast_session::Now;
 use super::{AppendError, Batch, Bounds, Engine, Log, Page, Range, Ticket};
 use crate::{Audience, Feed, Key, KeyLimits, Keys, RoomRule, Seen};
 
-/// What a log costs beside its messages, in bytes, rounded up.
-const LOG_BYTES: usize = 512;
+/// What a room costs beside its messages, in bytes: its log, and its part in the hub.
+const LOG_BYTES: usize = 1_280;
 /// Logs looked at for age in one tick.
 const LOGS_PER_TICK: usize = 4_096;
 /// Logs given up to make room for one message, at most.
@@ -185,6 +185,10 @@ impl Engine for Memory {
 
     fn memory_bytes(&self) -> usize {
         self.0.budget.bytes.load(Ordering::Relaxed)
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.budget.is_spent()
     }
 }
 

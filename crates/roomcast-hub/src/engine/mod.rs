@@ -122,6 +122,9 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Bytes of messages, keys and rooms in memory.
     fn memory_bytes(&self) -> usize;
+
+    /// Whether that is as much as may be, so that idle rooms had better be given up.
+    fn is_full(&self) -> bool;
 }
 
 /// The log of one watched room.

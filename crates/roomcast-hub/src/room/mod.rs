@@ -31,22 +31,17 @@ use people::People;
 pub use publication::{HistoryPage, Publication, PublishError, Publisher, RoomSummary};
 use readers::Readers;
 
-/// How long a room without readers is kept, so that a blink is no reset, in milliseconds.
-pub(crate) const IDLE_MS: u64 = 60_000;
-
 /// The room is being forgotten; look it up again.
 #[derive(Debug)]
 pub(crate) struct Gone;
 
-/// What a room must do next, by its clock.
+/// Whether a room that stands in the queue of idle rooms is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Look again at this time.
-    Again(u64),
-    /// Nothing.
-    Nothing,
-    /// Nobody has read it for long enough; forget it.
-    Forget,
+pub(crate) enum Idleness {
+    /// It has readers; it queues again when they have left.
+    InUse,
+    /// Nobody has used it since then, in milliseconds.
+    Since(u64),
 }
 
 /// A room.
@@ -87,6 +82,7 @@ impl Room {
         (log, feed): (Arc<dyn Log>, Arc<Feed>),
     ) -> Self {
         let now_ms = shared.now().ms;
+        shared.idle.push(now_ms, &name);
         let roster = Roster::new(rule.presence.clone(), random());
         Self {
             name,
@@ -94,7 +90,7 @@ impl Room {
             shared,
             feed,
             log,
-            readers: Mutex::new(Readers { idle_since_ms: now_ms, ..Readers::default() }),
+            readers: Mutex::new(Readers { idle_since_ms: now_ms, queued: true, ..Readers::default() }),
             people: Mutex::new(People { roster, typists: Typists::default(), due_ms: 0 }),
             drain: DrainState::default(),
             drained: AtomicU64::new(1),
@@ -170,10 +166,21 @@ impl Room {
         self.readers.lock().idle_since_ms = self.shared.now().ms;
     }
 
-    /// Closes the room to new readers, if it has none and is not in use. What the caller then does is forget it.
-    pub(crate) fn close(&self, now: Now, idle_ms: u64) -> bool {
+    /// What the queue of idle rooms finds.
+    pub(crate) fn idleness(&self, now: Now) -> Idleness {
+        let has_members = self.people.lock().roster.count() > 0;
         let mut readers = self.readers.lock();
-        readers.gone |= readers.count == 0 && now.ms >= readers.idle_since_ms + idle_ms;
+        if readers.count > 0 {
+            readers.queued = false;
+            return Idleness::InUse;
+        }
+        Idleness::Since(if has_members { now.ms } else { readers.idle_since_ms })
+    }
+
+    /// Closes the room to new readers, if it still is idle since then. What the caller then does is forget it.
+    pub(crate) fn close(&self, since_ms: u64) -> bool {
+        let mut readers = self.readers.lock();
+        readers.gone |= readers.count == 0 && readers.idle_since_ms == since_ms;
         readers.gone
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use roomcast_protocol::{Data, Frame, Queue, Reset, server};
 use roomcast_session::{Identity, Now};
 
-use super::{IDLE_MS, Next, Room};
+use super::Room;
 use crate::{
     Audience,
     connection::ConnectionId,
@@ -21,6 +21,13 @@ pub(super) struct People {
     pub(super) typists: Typists,
     /// When the wheel looks at this room next, in milliseconds.
     pub(super) due_ms: u64,
+}
+
+impl People {
+    /// When something ends by itself.
+    fn due(&self) -> Option<u64> {
+        self.roster.due_ms().into_iter().chain(self.typists.due_ms()).min()
+    }
 }
 
 impl Room {
@@ -146,8 +153,7 @@ impl Room {
 
     /// Has the wheel look at the room in time.
     pub(super) fn schedule(self: &Arc<Self>, people: &mut People) {
-        let due = people.roster.due_ms().into_iter().chain(people.typists.due_ms()).min();
-        if let Some(due_ms) = due
+        if let Some(due_ms) = people.due()
             && (people.due_ms <= self.shared.now().ms || due_ms < people.due_ms)
         {
             people.due_ms = due_ms;
@@ -155,27 +161,19 @@ impl Room {
         }
     }
 
-    /// Looks at the clock: leases that have ended, numbers that are due, a room that nobody reads.
-    pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Next {
+    /// Looks at the clock: leases that have ended, numbers that are due. Answers when to look again.
+    pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
         let mut people = self.people.lock();
-        people.due_ms = 0;
         for told in people.roster.expire(now.ms) {
             self.tell(now, Some(told), &people.roster);
         }
         for user in people.typists.expire(now.ms) {
             self.tell_typing(now, &user, (false, None), Audience::All);
         }
-        let due_ms = people.roster.due_ms().into_iter().chain(people.typists.due_ms()).min();
+        let due_ms = people.due();
         people.due_ms = due_ms.unwrap_or(0);
-        let deserted = people.roster.count() == 0;
         drop(people);
         self.drain();
-        let readers = self.readers.lock();
-        match due_ms {
-            Some(due_ms) => Next::Again(due_ms),
-            None if readers.count > 0 || !deserted => Next::Nothing,
-            None if now.ms >= readers.idle_since_ms + IDLE_MS => Next::Forget,
-            None => Next::Again(readers.idle_since_ms + IDLE_MS),
-        }
+        due_ms
     }
 }

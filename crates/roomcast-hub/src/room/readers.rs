@@ -9,14 +9,13 @@ use roomcast_protocol::{
 use roomcast_session::{Identity, Now};
 use smallvec::SmallVec;
 
-use super::{Gone, IDLE_MS, Room, position};
+use super::{Gone, Room, position};
 use crate::{
     Audience,
     connection::{Connection, ConnectionId, Departure},
     drain::{LANE_MEMBERS_MAX, Member},
     feed::Cursor,
     presence::Hold,
-    wheel::SLOT_MS,
 };
 
 /// Readers in lanes of bounded size; a pass clones a lane's `Arc` and then holds no lock of the room.
@@ -26,6 +25,8 @@ pub(super) struct Readers {
     pub(super) count: usize,
     /// When the last reader left, or the room was used without one.
     pub(super) idle_since_ms: u64,
+    /// Whether the room stands in the hub's queue of idle rooms.
+    pub(super) queued: bool,
     pub(super) gone: bool,
 }
 
@@ -141,7 +142,10 @@ impl Room {
         let mut readers = self.readers.lock();
         readers.remove(lane, id);
         readers.idle_since_ms = now.ms;
-        let empty = readers.count == 0;
+        if readers.count == 0 && !readers.queued {
+            readers.queued = true;
+            self.shared.idle.push(now.ms, &self.name);
+        }
         drop(readers);
         let mut people = self.people.lock();
         if people.typists.stop(&who.session) {
@@ -155,9 +159,5 @@ impl Room {
             Departure::Lost => people.roster.lose(now.ms, who, id),
         }
         self.schedule(&mut people);
-        drop(people);
-        if empty {
-            self.shared.schedule_room(now.ms + IDLE_MS + SLOT_MS, self);
-        }
     }
 }
