@@ -145,6 +145,11 @@ impl Feed {
         Cursor { index: tail.tip(), seq: tail.head }
     }
 
+    /// Whether everything from an index on is still here.
+    pub(crate) fn reaches(&self, index: u64) -> bool {
+        index >= self.tail.lock().base
+    }
+
     /// The entries from a cursor on, up to about `bytes_max`; the cursor's index is put right on the way.
     /// `None`: they are no longer here, the log has them.
     pub(crate) fn since(

@@ -287,7 +287,8 @@ impl Reading {
     /// Appends what of its room is due to this reader, at most about one turn's worth.
     fn gather(&self, slot: usize, room: &Room, outlet: Outlet<'_>, scratch: &mut Scratch) {
         let (mut cursor, mut live_from) = (self.cursor, self.live_from);
-        if self.lagged || cursor.index < live_from {
+        // Who stands where the feed no longer reaches has missed what is ephemeral, however that came about.
+        if self.lagged || !room.feed().reaches(cursor.index) {
             let seen = cursor.index.max(live_from);
             let mut queue = Queue::after(std::mem::take(&mut scratch.bytes));
             live_from = room.catch_up(self.roster, seen, &mut queue);
