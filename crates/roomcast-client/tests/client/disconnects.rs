@@ -2,7 +2,10 @@
 
 use roomcast_client::{Error, Event, Status};
 use serde_json::json;
-use tokio::net::TcpSocket;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket},
+};
 
 use crate::support::{
     Mode, Proxy, Server, joined, next, numbers, soon, until, until_connected, until_waiting,
@@ -163,4 +166,24 @@ async fn a_server_that_is_not_there_is_told_and_tried_again() {
     let ended = soon(client.close()).await;
     assert_eq!(ended.code, None);
     assert!(matches!(client.join("general").await.unwrap_err(), Error::Ended(_)));
+}
+
+#[tokio::test]
+async fn something_else_at_the_address_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = tokio::spawn(async move {
+        loop {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let _ = socket.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
+            // Until the client has read it and hangs up.
+            while socket.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+        }
+    });
+    let client = crate::support::client(address).connect().unwrap();
+    let waiting = |status: &Status| matches!(status, Status::Waiting { .. });
+    let Status::Waiting { cause, .. } = until(&client, waiting).await else { panic!() };
+    let expected = format!("no WebSocket at http://{address}: the server answered 404 Not Found");
+    assert!(cause.to_string().starts_with(&expected), "{cause}");
+    other.abort();
 }

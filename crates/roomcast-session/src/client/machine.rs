@@ -23,6 +23,7 @@ use roomcast_protocol::{Code, RoomName};
 
 use super::{
     answer::{Error, Refused},
+    asks::Asks,
     backoff::Backoff,
     comeback::{Comeback, Loss},
     event::Event,
@@ -46,19 +47,6 @@ enum Phase {
     Closing { until_ms: u64 },
     HangingUp,
     Ended,
-}
-
-/// A request that is no message for a log, and has no answer yet.
-#[derive(Debug)]
-struct Ask<T> {
-    id: String,
-    room: RoomName,
-    text: Arc<str>,
-    /// Whether it is for those who are there now, and not sent again.
-    once: bool,
-    needs_seat: bool,
-    sent: bool,
-    reply: T,
 }
 
 /// The ids of requests other than messages.
@@ -92,7 +80,7 @@ pub struct Client<I, T> {
     /// Until then no message is sent, since the server refused one for its rate.
     held_until_ms: u64,
     rooms: BTreeMap<RoomName, Reading<I, T>>,
-    asks: VecDeque<Ask<T>>,
+    asks: Asks<T>,
     ids: Ids,
     outputs: VecDeque<Output<T>>,
 }
@@ -114,7 +102,7 @@ impl<I: Inbox, T> Client<I, T> {
             second_token: false,
             held_until_ms: 0,
             rooms: BTreeMap::new(),
-            asks: VecDeque::new(),
+            asks: Asks::default(),
             ids: Ids { nonce: settings.nonce, last: 0 },
             outputs: VecDeque::new(),
             settings,
@@ -159,36 +147,29 @@ impl<I: Inbox, T> Client<I, T> {
     /// Sends a message: now, or when there is a connection; again under the same id until there is an answer.
     pub fn publish(&mut self, room: &RoomName, publication: &Publication, reply: T) {
         let text = publication.text(room, false);
-        let (id, fits) = (&publication.id, self.fits(&text));
-        match (fits, self.rooms.get_mut(room).filter(|reading| !reading.is_leaving())) {
-            (Ok(()), Some(reading)) => reading.outbox.put(id, text, reply),
-            (Ok(()), None) => self.refuse(reply, Error::Left),
-            (Err(error), _) => self.refuse(reply, error),
+        match self.reading_for(room, &text) {
+            Ok(reading) => reading.outbox.put(&publication.id, text, reply),
+            Err(error) => self.refuse(reply, error),
         }
     }
 
     /// Asks something of a room.
     pub fn ask(&mut self, room: &RoomName, query: &Query, reply: T) {
-        let once = matches!(query, Query::Typing(_) | Query::Volatile(_));
         let id = match query {
             Query::Volatile(publication) => publication.id.to_string(),
             _ => self.ids.next(),
         };
-        let text = query.text(&id, room);
-        let fits = self.fits(&text);
-        match (fits, self.rooms.get_mut(room).filter(|reading| !reading.is_leaving())) {
-            (Err(error), _) => self.refuse(reply, error),
-            (Ok(()), None) => self.refuse(reply, Error::Left),
-            (Ok(()), Some(reading)) if once && !(self.phase == Phase::Open && reading.is_seated()) => {
+        let (text, open) = (query.text(&id, room), self.phase == Phase::Open);
+        match self.reading_for(room, &text) {
+            Err(error) => self.refuse(reply, error),
+            Ok(reading) if query.is_once() && !(open && reading.is_seated()) => {
                 self.refuse(reply, Error::Offline);
             }
-            (Ok(()), Some(reading)) => {
+            Ok(reading) => {
                 if let Query::Presence(state) = query {
                     reading.start.state = Some(state.clone());
                 }
-                let (room, text) = (room.clone(), text.into());
-                let needs_seat = !matches!(query, Query::History(..));
-                self.asks.push_back(Ask { id, room, text, once, needs_seat, sent: false, reply });
+                self.asks.put(query, room, (id, text), reply);
             }
         }
     }
@@ -205,15 +186,18 @@ impl<I: Inbox, T> Client<I, T> {
         }
     }
 
-    /// Whether one more request of this size may wait for an answer.
-    fn fits(&self, text: &str) -> Result<(), Error> {
+    /// The room that one more request of this size may be asked of.
+    fn reading_for(&mut self, room: &RoomName, text: &str) -> Result<&mut Reading<I, T>, Error> {
         let (bytes, max) = (text.len(), self.settings.message_bytes_max);
         if bytes > max {
             return Err(Error::TooLarge { bytes, max });
         }
-        let waiting: usize = self.rooms.values().map(|reading| reading.outbox.len()).sum();
+        let messages: usize = self.rooms.values().map(|reading| reading.outbox.len()).sum();
         let max = self.settings.requests_max;
-        if waiting + self.asks.len() >= max { Err(Error::QueueFull { max }) } else { Ok(()) }
+        if messages + self.asks.len() >= max {
+            return Err(Error::QueueFull { max });
+        }
+        self.rooms.get_mut(room).filter(|reading| !reading.is_leaving()).ok_or(Error::Left)
     }
 
     fn refuse(&mut self, reply: T, error: Error) {
@@ -309,12 +293,8 @@ impl<I: Inbox, T> Client<I, T> {
                 self.outputs.extend(std::iter::from_fn(|| reading.outbox.next()).map(Output::Send));
             }
         }
-        for ask in self.asks.iter_mut().filter(|ask| !ask.sent) {
-            if !ask.needs_seat || self.rooms.get(&ask.room).is_some_and(Reading::is_seated) {
-                ask.sent = true;
-                self.outputs.push_back(Output::Send(ask.text.clone()));
-            }
-        }
+        let is_seated = |room: &RoomName| self.rooms.get(room).is_some_and(Reading::is_seated);
+        self.outputs.extend(self.asks.due(is_seated).map(Output::Send));
     }
 
     // What the driver saw.
@@ -412,9 +392,7 @@ impl<I: Inbox, T> Client<I, T> {
         if reading.is_leaving_by(id) {
             return self.finish_named(room, left());
         }
-        if let Some(at) = self.asks.iter().position(|ask| ask.id == id) {
-            self.outputs.extend(self.asks.remove(at).map(|ask| Output::Answer(ask.reply, answer)));
-        }
+        self.outputs.extend(self.asks.answered(id).map(|reply| Output::Answer(reply, answer)));
     }
 
     fn refused(&mut self, now_ms: u64, room: Option<&str>, id: &str, refused: Refused) {
@@ -470,13 +448,9 @@ impl<I: Inbox, T> Client<I, T> {
             self.finish(&room.clone(), left());
         }
         self.rooms.values_mut().for_each(Reading::lost);
-        let (once, again): (VecDeque<_>, _) =
-            std::mem::take(&mut self.asks).into_iter().partition(|ask| ask.once);
-        for ask in once {
-            self.refuse(ask.reply, Error::Unanswered);
+        for reply in self.asks.lost() {
+            self.refuse(reply, Error::Unanswered);
         }
-        self.asks = again;
-        self.asks.iter_mut().for_each(|ask| ask.sent = false);
     }
 
     // Ends.
@@ -489,34 +463,29 @@ impl<I: Inbox, T> Client<I, T> {
 
     /// The room is read no longer: tells the last event, and answers whatever is still asked of it.
     fn finish(&mut self, room: &RoomName, event: Event) {
-        let Some(Reading { seat, outbox, inbox, .. }) = self.rooms.remove(room) else { return };
-        let (of_room, others): (VecDeque<_>, _) =
-            std::mem::take(&mut self.asks).into_iter().partition(|ask| ask.room == *room);
-        self.asks = others;
         let error = match &event {
             Event::Denied(refused) => Error::Refused(refused.clone()),
             _ => Error::Left,
         };
-        let unanswered = outbox.give_up().chain(of_room.into_iter().map(|ask| ask.reply));
+        self.remove(room, event, &error);
+    }
+
+    fn remove(&mut self, room: &RoomName, event: Event, error: &Error) {
+        let Some(Reading { seat, outbox, inbox, .. }) = self.rooms.remove(room) else { return };
+        let unanswered = outbox.give_up().chain(self.asks.give_up_room(room));
         self.outputs.extend(unanswered.map(|reply| Output::Answer(reply, Err(error.clone()))));
-        if let Seat::Leaving(_, reply) = seat {
-            self.outputs.extend(reply.map(|reply| Output::Answer(reply, Ok(NOTHING.into()))));
+        if let Seat::Leaving(_, Some(reply)) = seat {
+            self.outputs.push_back(Output::Answer(reply, Ok(NOTHING.into())));
         }
         inbox.end(event);
     }
 
     fn end(&mut self, ended: Ended) {
         self.phase = Phase::Ended;
-        let why = || Error::Ended(ended.reason.clone());
-        for (_, Reading { outbox, inbox, seat, .. }) in std::mem::take(&mut self.rooms) {
-            self.outputs.extend(outbox.give_up().map(|reply| Output::Answer(reply, Err(why()))));
-            if let Seat::Leaving(_, reply) = seat {
-                self.outputs.extend(reply.map(|reply| Output::Answer(reply, Ok(NOTHING.into()))));
-            }
-            inbox.end(Event::Left { reason: ended.reason.clone() });
+        let Ended { reason, .. } = &ended;
+        while let Some(room) = self.rooms.keys().next().cloned() {
+            self.remove(&room, Event::Left { reason: reason.clone() }, &Error::Ended(reason.clone()));
         }
-        let asks = std::mem::take(&mut self.asks);
-        self.outputs.extend(asks.into_iter().map(|ask| Output::Answer(ask.reply, Err(why()))));
         self.tell(Status::Ended(ended));
     }
 

@@ -6,6 +6,7 @@
 //! [`Output`]. [`Backoff`] and [`Place`] are of use alone.
 
 mod answer;
+mod asks;
 mod backoff;
 mod comeback;
 mod event;

@@ -70,6 +70,11 @@ impl Publication {
 }
 
 impl Query {
+    /// Whether it is for those who are there now: it never waits for a connection and is not sent again.
+    pub(super) fn is_once(&self) -> bool {
+        matches!(self, Self::Typing(_) | Self::Volatile(_))
+    }
+
     pub(super) fn text(&self, id: &str, room: &RoomName) -> String {
         let head = (id, Some(room));
         match self {
