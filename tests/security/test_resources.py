@@ -142,14 +142,3 @@ async def test_rooms_that_are_only_touched_leave_little_behind(alone):
         await client.answer(f"l{start + 99}")
     assert (alone.resident_bytes - before) / count < 4096
     await client.cut()
-
-
-def test_hashes_of_names_can_not_be_foreseen(alone):
-    """A thousand rooms by HTTP in one go, names chosen alike: no slower than that many requests are."""
-    started = time.monotonic()
-    with Raw(alone) as raw:
-        for n in range(1000):
-            body = b'{"type":"text"}'
-            head = ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-            assert raw.request(f"POST /rooms/{'a' * 100}{n}/messages", *head, body=body)[0] == 200
-    assert time.monotonic() - started < 15
