@@ -19,7 +19,9 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-ru
 export async function startServer() {
   const binary = process.env.ROOMCAST_BIN;
   assert.ok(binary, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)");
-  const child = spawn(binary, ["dev", "--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "inherit"] });
+  // The server reads variables of this prefix as its configuration.
+  const { ROOMCAST_BIN: _, ...env } = process.env;
+  const child = spawn(binary, ["dev", "--listen", "127.0.0.1:0"], { env, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const url = await Promise.race([addressIn(child.stdout), exited.then(([code]) => assert.fail(`the server ended with ${code}`))]);
   const stop = async () => {

@@ -132,6 +132,16 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// The id of a message that can't be read otherwise, so that whoever waits for the answer gets it.
+fn id_of_broken(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: String,
+    }
+    let Identified { id } = serde_json::from_str(text).ok()?;
+    check_message_id(&id).is_ok().then_some(id)
+}
+
 /// `Option<Cow<str>>` never borrows; this does.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -147,7 +157,7 @@ impl<'a> Request<'a> {
     /// Reads a message as a client sends it over a socket.
     pub fn parse(text: &'a str, limits: &Limits) -> Result<Self, Refusal> {
         let envelope = Envelope::read(text).map_err(|cause| Refusal {
-            id: None,
+            id: id_of_broken(text),
             room: None,
             code: Code::BadRequest,
             message: format!("this is not a message: {cause}; send one JSON object with a \"type\""),

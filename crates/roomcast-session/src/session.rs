@@ -156,6 +156,8 @@ pub struct Session<R> {
     heart: Heart,
     credential: Credential,
     sends: Bucket,
+    /// Joins, pages of history and new tokens, which have the same rate of their own.
+    asks: Bucket,
     controls: Bucket,
     /// After `rate_limited` all sends are refused until then, so that order holds.
     held_until_ms: u64,
@@ -176,6 +178,7 @@ impl<R: Target + Clone> Session<R> {
             phase: Phase::Open,
             heart: Heart::Heard(now.ms),
             sends: Bucket::default(),
+            asks: Bucket::default(),
             controls: Bucket::default(),
             held_until_ms: 0,
             bound: None,
@@ -262,11 +265,11 @@ impl<R: Target + Clone> Session<R> {
                 return Ok(None);
             }
             Verb::Auth { token } => {
-                self.rate(now)?;
+                self.ask(now)?;
                 Action::Authenticate { id, token }
             }
             Verb::Join(join) => {
-                self.rate(now)?;
+                self.ask(now)?;
                 let room =
                     RoomName::new(named()?).map_err(|no| No::new(Code::InvalidRoom, no.to_string()))?;
                 let rights = self.may_join(&room, &join)?;
@@ -289,7 +292,7 @@ impl<R: Target + Clone> Session<R> {
                 Action::Presence { id, room: self.send(now, named()?, Rights::NONE)?, state }
             }
             Verb::History(query) => {
-                self.rate(now)?;
+                self.ask(now)?;
                 let room =
                     RoomName::new(named()?).map_err(|no| No::new(Code::InvalidRoom, no.to_string()))?;
                 self.need(self.identity.grants.rights(&room), Rights::HISTORY, &room)?;
@@ -352,18 +355,14 @@ impl<R: Target + Clone> Session<R> {
         Ok(handle)
     }
 
-    /// Takes one from the rate of this connection. A back end knows no rate.
+    /// Takes one from the rate of sends.
     fn rate(&mut self, now: Now) -> Result<(), No> {
-        if self.identity.principal == Principal::Backend {
-            return Ok(());
-        }
-        let Limits { sends_per_second, sends_burst, retry_after_min, .. } = *self.limits;
-        self.sends.take(now.ms, sends_per_second, sends_burst).map_err(|wait| {
-            let message = format!(
-                "more than {sends_per_second} requests a second (burst {sends_burst}) on this connection; go on oldest first"
-            );
-            No::later(Code::RateLimited, wait.max(retry_after_min), message)
-        })
+        take(&mut self.sends, now, &self.identity, &self.limits)
+    }
+
+    /// Takes one from the rate of everything else that costs something.
+    fn ask(&mut self, now: Now) -> Result<(), No> {
+        take(&mut self.asks, now, &self.identity, &self.limits)
     }
 
     fn seat(&self, room: &str) -> Option<&Seat<R>> {
@@ -522,6 +521,20 @@ impl<R: Target + Clone> Session<R> {
             queue.push_close(close, text);
         }
     }
+}
+
+/// Takes one from a rate of this connection. A back end knows no rate.
+fn take(bucket: &mut Bucket, now: Now, identity: &Identity, limits: &Limits) -> Result<(), No> {
+    if identity.principal == Principal::Backend {
+        return Ok(());
+    }
+    let Limits { sends_per_second, sends_burst, retry_after_min, .. } = *limits;
+    bucket.take(now.ms, sends_per_second, sends_burst).map_err(|wait| {
+        let message = format!(
+            "more than {sends_per_second} a second (burst {sends_burst}) on this connection; go on oldest first"
+        );
+        No::later(Code::RateLimited, wait.max(retry_after_min), message)
+    })
 }
 
 #[cfg(test)]
