@@ -7,7 +7,10 @@ use std::{
     fmt,
     io::{self, Read as _},
     net::Shutdown,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -80,6 +83,8 @@ pub struct Connection {
     shared: Arc<Shared>,
     pub(crate) session: Mutex<Session<Arc<Room>>>,
     outbox: Mutex<Outbox>,
+    /// Publishes that the engine has not answered yet.
+    unacked: AtomicUsize,
 }
 
 impl fmt::Debug for Connection {
@@ -105,6 +110,7 @@ impl Connection {
             shared,
             session: Mutex::new(session),
             outbox: Mutex::new(Outbox::new(queue)),
+            unacked: AtomicUsize::new(0),
         }
     }
 
@@ -159,8 +165,21 @@ impl Connection {
     }
 
     fn is_over(&self, outbox: &Outbox) -> bool {
+        let limits = &self.shared.limits;
         let queued = outbox.queue.bytes().len();
-        outbox.flow == Flow::Blocked && queued > self.shared.limits.control_queue_bytes_max
+        (outbox.flow == Flow::Blocked && queued > limits.control_queue_bytes_max)
+            || self.unacked.load(Ordering::Relaxed) >= limits.unacked_sends_max
+    }
+
+    /// A publish is with the engine; the connection isn't read while too many are.
+    pub(crate) fn await_ack(&self) {
+        self.unacked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The engine has answered a publish.
+    pub(crate) fn ack_late(self: &Arc<Self>, write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue)) {
+        self.unacked.fetch_sub(1, Ordering::Relaxed);
+        self.say(write);
     }
 
     // Rooms.

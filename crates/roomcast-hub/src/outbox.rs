@@ -169,6 +169,10 @@ impl Outbox {
             return !self.flush(outlet);
         }
         let bytes = run.bytes(outlet.wire, reading.roster);
+        if bytes.is_empty() {
+            reading.cursor.advance(run.end());
+            return false;
+        }
         match outlet.socket.try_write(bytes) {
             Ok(n) if n == bytes.len() => {
                 reading.cursor.advance(run.end());

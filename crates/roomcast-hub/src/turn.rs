@@ -172,11 +172,15 @@ impl<'c> Turn<'c> {
                 self.moved(room);
             }
             Ticket::Later(outcome) => {
+                self.connection.await_ack();
+                self.congested = self.connection.is_congested();
                 let (connection, now) = (self.connection.clone(), self.now);
                 let id = id.map(|id| Cow::Owned(id.into_owned()));
                 self.connection.shared().runtime.spawn(async move {
                     let outcome = outcome.await;
-                    connection.say(|session, answers| published(session, (now, id), &room, outcome, answers));
+                    connection.ack_late(|session, answers| {
+                        published(session, (now, id), &room, outcome, answers);
+                    });
                     room.drain();
                 });
             }

@@ -1,0 +1,113 @@
+//! An engine that answers later, as one with a disk or a network does: acks wait for it, order doesn't suffer.
+
+use std::sync::Arc;
+
+use roomcast_hub::{
+    Feed, Hub, Key, RoomRule,
+    engine::{AppendError, Batch, Bounds, Engine, Log, Memory, Page, Range, Ticket},
+};
+use roomcast_protocol::{Draft, Limits, Reset, RoomName, server::Delivered};
+use roomcast_session::Now;
+use serde_json::json;
+use crate::support::Client;
+use tokio::sync::Semaphore;
+
+/// Memory, whose answers wait for a permit each.
+struct Late {
+    memory: Memory,
+    permits: Arc<Semaphore>,
+}
+
+struct LateLog {
+    log: Arc<dyn Log>,
+    permits: Arc<Semaphore>,
+}
+
+impl Engine for Late {
+    fn watch(
+        &self,
+        now: Now,
+        room: &RoomName,
+        rule: &Arc<RoomRule>,
+        make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
+    ) -> Arc<dyn Log> {
+        let log = self.memory.watch(now, room, rule, make_feed);
+        Arc::new(LateLog { log, permits: self.permits.clone() })
+    }
+
+    fn unwatch(&self, now: Now, room: &RoomName) {
+        self.memory.unwatch(now, room);
+    }
+
+    fn tick(&self, now: Now) {
+        self.memory.tick(now);
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.memory.memory_bytes()
+    }
+
+    fn is_full(&self) -> bool {
+        self.memory.is_full()
+    }
+}
+
+impl Log for LateLog {
+    fn append(&self, now: Now, draft: Draft, key: Option<Key>) -> Ticket<Result<Delivered, AppendError>> {
+        let appended = self.log.append(now, draft, key);
+        let permits = self.permits.clone();
+        Ticket::Later(Box::pin(async move {
+            permits.acquire().await.expect("the test is not over").forget();
+            appended.wait().await
+        }))
+    }
+
+    fn bounds(&self) -> Bounds {
+        self.log.bounds()
+    }
+
+    fn read(&self, range: Range, page: Page) -> Result<Batch, Reset> {
+        self.log.read(range, page)
+    }
+}
+
+fn hub(limits: Limits) -> (Hub, Arc<Semaphore>) {
+    let permits = Arc::new(Semaphore::new(0));
+    let engine = Late { memory: Memory::default(), permits: permits.clone() };
+    (Hub::builder().engine(engine).limits(limits).build(), permits)
+}
+
+#[tokio::test]
+async fn every_publish_is_acked_at_its_place_once_the_engine_has_answered() {
+    let (hub, permits) = hub(Limits::default());
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    let messages: Vec<_> =
+        (1..=64).map(|i| json!({"type": "text", "room": "r", "id": i.to_string()})).collect();
+    ada.say(&messages);
+    ada.say(&[json!({"type": "ping", "id": "before"})]);
+    let first = ada.next_where(|message| message["type"] == "ack").await;
+    assert_eq!(first["id"], "before", "no ack before the engine has answered");
+    permits.add_permits(64);
+    for _ in 1..=64 {
+        let ack = ada.next_where(|message| message["type"] == "ack").await;
+        assert_eq!(ack["id"], ack["data"]["seq"].to_string(), "the order of calls is the order of the log");
+    }
+}
+
+#[tokio::test]
+async fn who_has_too_many_unacked_is_not_read() {
+    let (hub, permits) = hub(Limits { unacked_sends_max: 3, ..Limits::default() });
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    let publish = json!({"type": "text", "room": "r", "id": "1"}).to_string();
+    let mut turn = hub.turn(&ada.connection);
+    for expected in [false, false, true] {
+        turn.message(&publish);
+        assert_eq!(turn.is_congested(), expected);
+    }
+    turn.finish();
+    permits.add_permits(1);
+    ada.next_where(|message| message["type"] == "ack").await;
+    std::future::poll_fn(|cx| ada.connection.poll_uncongested(cx)).await;
+}
