@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::support::Client;
 use roomcast_hub::{
     Feed, Hub, Key, RoomRule,
     engine::{AppendError, Batch, Bounds, Engine, Log, Memory, Page, Range, Ticket},
@@ -9,7 +10,6 @@ use roomcast_hub::{
 use roomcast_protocol::{Draft, Limits, Reset, RoomName, server::Delivered};
 use roomcast_session::Now;
 use serde_json::json;
-use crate::support::Client;
 use tokio::sync::Semaphore;
 
 /// Memory, whose answers wait for a permit each.

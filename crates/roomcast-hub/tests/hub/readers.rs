@@ -1,13 +1,11 @@
 //! What readers of a room get: everything once and in order, or word that they must reload.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Client, identity, rule, text};
 use roomcast_hub::{Hub, RoomRule};
 use roomcast_protocol::{Join, Limits, RoomName};
 use serde_json::json;
-use support::{Client, identity, rule, text};
 
 fn hub(rule: RoomRule) -> Hub {
     let limits = Limits { sends_per_second: 0, ..Limits::default() };
