@@ -34,7 +34,7 @@ pub struct Counters {
     pub rooms: Gauge,
     /// Messages from clients and back ends that were taken.
     pub messages_total: Gauge,
-    /// Messages refused with an error.
+    /// Requests on a socket that were answered with an error.
     pub refused_total: Gauge,
     /// Frames handed to sockets.
     pub deliveries_total: Gauge,

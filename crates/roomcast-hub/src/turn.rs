@@ -112,6 +112,8 @@ impl<'c> Turn<'c> {
     pub fn finish(mut self) {
         self.write();
         let closed = self.session.is_closed();
+        let refused = u64::from(self.session.take_refused());
+        self.connection.shared().counters.refused_total.add(refused);
         let Self { connection, session, moved, departure, .. } = self;
         drop(session);
         for room in &moved {

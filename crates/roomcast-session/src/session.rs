@@ -164,6 +164,8 @@ pub struct Session<R> {
     /// The room that messages without one mean.
     bound: Option<RoomName>,
     seats: SmallVec<[Seat<R>; 1]>,
+    /// Errors told since somebody asked.
+    refused: u32,
 }
 
 impl<R: Target + Clone> Session<R> {
@@ -183,6 +185,7 @@ impl<R: Target + Clone> Session<R> {
             held_until_ms: 0,
             bound: None,
             seats: SmallVec::new(),
+            refused: 0,
         }
     }
 
@@ -201,6 +204,11 @@ impl<R: Target + Clone> Session<R> {
     /// The rooms that are joined.
     pub fn rooms(&self) -> impl Iterator<Item = &R> {
         self.seats.iter().map(|seat| &seat.room)
+    }
+
+    /// How many errors were told since this was asked last.
+    pub fn take_refused(&mut self) -> u32 {
+        std::mem::take(&mut self.refused)
     }
 
     // What the peer does.
@@ -225,6 +233,7 @@ impl<R: Target + Clone> Session<R> {
             Ok(Request { id, room, verb }) => (id, room, verb),
             Err(Refusal { id, room, code, message }) => {
                 let head = Head { id: id.as_deref(), room: room.as_deref(), now: now.wall };
+                self.refused += 1;
                 queue.push(|out| server::error(head, code, &message, None, out));
                 return None;
             }
@@ -236,6 +245,7 @@ impl<R: Target + Clone> Session<R> {
             Ok(action) => action,
             Err(no) => {
                 let head = Head { id: id.as_deref(), room, now: now.wall };
+                self.refused += 1;
                 queue.push(|out| server::error(head, no.code, &no.message, no.retry_after, out));
                 None
             }
@@ -443,6 +453,7 @@ impl<R: Target + Clone> Session<R> {
             }
         }
         let head = Head { id: id.as_deref(), room, now: now.wall };
+        self.refused += 1;
         queue.push(|out| server::error(head, code, message, retry_after, out));
     }
 

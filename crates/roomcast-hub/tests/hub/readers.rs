@@ -166,6 +166,7 @@ async fn what_comes_between_a_join_and_its_ack_comes_after_it() {
         let what = [&data["status"], &data["code"], &data["event"], &message["type"]];
         said.push(what.into_iter().find(|value| value.is_string()).unwrap().as_str().unwrap().to_owned());
     }
+    assert_eq!(hub.counters().refused_total.get(), 1);
     assert_eq!(said, ["welcome", "joined", "sync", "left", "not_joined", "joined", "sync", "text"]);
 }
 

@@ -71,7 +71,7 @@ const GAUGES: [Count; 2] = [
 const COUNTERS: [Count; 8] = [
     ("connections_opened", "Connections since the start", |counters| &counters.connections_total),
     ("messages", "Messages taken from clients and back ends", |counters| &counters.messages_total),
-    ("refused", "Messages refused with an error", |counters| &counters.refused_total),
+    ("refused", "Requests on a socket answered with an error", |counters| &counters.refused_total),
     ("deliveries", "Frames handed to sockets", |counters| &counters.deliveries_total),
     ("blocked_writes", "Writes that a socket would not take at once", |counters| &counters.blocked_total),
     ("resets", "Readers that were told to reload", |counters| &counters.resets_total),

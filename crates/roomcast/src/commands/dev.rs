@@ -94,7 +94,7 @@ fn banner(listening: &Listening) -> String {
         "Roomcast dev on {}: no keys, memory only, playground at /\n\
          \n  \
          Open {url} in two tabs and chat, or say something from another terminal:\n\n    \
-         curl {url}/rooms/lobby/messages -d '{{\"type\":\"text\",\"data\":{{\"content\":\"Hello\"}}}}'\n\n  \
+         curl {url}/rooms/general/messages -d '{{\"type\":\"text\",\"data\":{{\"content\":\"Hello\"}}}}'\n\n  \
          Ctrl-C stops it.\n",
         listening.describe()
     )

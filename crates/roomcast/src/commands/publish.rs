@@ -14,10 +14,10 @@ const IN_FLIGHT_MAX: usize = 256;
 
 const EXAMPLES: &str = "\
 Examples:
-  roomcast pub lobby Hello
+  roomcast pub general Hello
   roomcast pub orders --type order.paid --data '{\"id\":7}'
   tail -f app.log | roomcast pub logs -             a message for each line
-  roomcast pub lobby Hello --id greeting-1          sent twice, it arrives once
+  roomcast pub general Hello --id greeting-1          sent twice, it arrives once
 
 It ends when every message has been acked, with status 1 if one was refused.";
 

@@ -12,11 +12,11 @@ use crate::{failure::Failure, signals::Signals};
 
 const EXAMPLES: &str = "\
 Examples:
-  roomcast sub lobby
-  roomcast sub lobby --last 20 --presence
-  roomcast sub lobby news --json | jq .data
-  roomcast sub lobby --since 78b5a522d0745960-0.41     goes on after that message
-  roomcast sub lobby --count 1                         waits for one message
+  roomcast sub general
+  roomcast sub general --last 20 --presence
+  roomcast sub general news --json | jq .data
+  roomcast sub general --since 78b5a522d0745960-0.41     goes on after that message
+  roomcast sub general --count 1                         waits for one message
 
 When it ends it says which --since goes on from there; nothing is missed in between, or it is told.";
 

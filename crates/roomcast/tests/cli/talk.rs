@@ -31,10 +31,10 @@ fn run(place: &Place, url: &str, arguments: &[&str]) -> Told {
 fn what_is_said_is_read() {
     let place = Place::new();
     let (_server, url) = dev(&place);
-    let said = run(&place, &url, &["pub", "lobby", "Hello"]);
+    let said = run(&place, &url, &["pub", "general", "Hello"]);
     assert!(said.success && said.stdout.starts_with("delivered at "), "{said:?}");
-    run(&place, &url, &["pub", "lobby", "--type", "order.paid", "--data", "{\"id\":7}"]);
-    let read = run(&place, &url, &["sub", "lobby", "--last", "10", "--count", "2"]);
+    run(&place, &url, &["pub", "general", "--type", "order.paid", "--data", "{\"id\":7}"]);
+    let read = run(&place, &url, &["sub", "general", "--last", "10", "--count", "2"]);
     let said: Vec<_> = read.stdout.lines().map(without_time).collect();
     assert_eq!(said, ["ada: Hello", "ada order.paid {\"id\":7}"]);
 }
@@ -43,11 +43,11 @@ fn what_is_said_is_read() {
 fn programs_read_messages_as_they_came() {
     let place = Place::new();
     let (_server, url) = dev(&place);
-    let ack = run(&place, &url, &["pub", "lobby", "Hello", "--id", "one", "--json"]).json();
+    let ack = run(&place, &url, &["pub", "general", "Hello", "--id", "one", "--json"]).json();
     assert_eq!((&ack["status"], &ack["duplicate"]), (&json!("delivered"), &json!(false)));
-    let again = run(&place, &url, &["pub", "lobby", "Hello", "--id", "one", "--json"]).json();
+    let again = run(&place, &url, &["pub", "general", "Hello", "--id", "one", "--json"]).json();
     assert_eq!((&again["seq"], &again["duplicate"]), (&ack["seq"], &json!(true)));
-    let read = run(&place, &url, &["sub", "lobby", "--last", "1", "--count", "1", "--json"]).json();
+    let read = run(&place, &url, &["sub", "general", "--last", "1", "--count", "1", "--json"]).json();
     assert_eq!(
         (&read["id"], &read["data"]),
         (&json!("one"), &json!({ "content": "Hello", "author": "ada" }))
@@ -58,7 +58,7 @@ fn programs_read_messages_as_they_came() {
 fn each_line_is_a_message_and_reading_goes_on_where_it_ended() {
     let place = Place::new();
     let (_server, url) = dev(&place);
-    let mut lines = place.command(&["pub", "lobby", "-"]);
+    let mut lines = place.command(&["pub", "general", "-"]);
     let mut lines =
         lines.env("ROOMCAST_URL", &url).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     lines.stdin.take().unwrap().write_all(b"one\ntwo\nthree\n").unwrap();
@@ -67,10 +67,10 @@ fn each_line_is_a_message_and_reading_goes_on_where_it_ended() {
         let messages = told.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         messages.map(|message| message["data"]["content"].clone()).collect()
     };
-    let first = run(&place, &url, &["sub", "lobby", "--last", "3", "--count", "2", "--json"]);
+    let first = run(&place, &url, &["sub", "general", "--last", "3", "--count", "2", "--json"]);
     assert_eq!(contents(&first), ["one", "two"]);
     let since = first.stderr.split('\'').nth(1).unwrap();
-    let rest = run(&place, &url, &["sub", "lobby", "--since", since, "--count", "1", "--json"]);
+    let rest = run(&place, &url, &["sub", "general", "--since", since, "--count", "1", "--json"]);
     assert_eq!(contents(&rest), ["three"]);
 }
 
@@ -78,11 +78,11 @@ fn each_line_is_a_message_and_reading_goes_on_where_it_ended() {
 fn a_message_is_read_as_it_comes() {
     let place = Place::new();
     let (_server, url) = dev(&place);
-    let mut reader = place.command(&["sub", "lobby", "--presence", "--count", "1"]);
+    let mut reader = place.command(&["sub", "general", "--presence", "--count", "1"]);
     let mut reader = reader.env("ROOMCAST_URL", &url).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(reader.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(lines.next().as_deref(), Some("0 here"));
-    run(&place, &url, &["pub", "lobby", "Hello"]);
+    run(&place, &url, &["pub", "general", "Hello"]);
     assert_eq!(lines.next().as_deref().map(without_time), Some("ada: Hello"));
     assert!(reader.wait().unwrap().success());
 }
@@ -92,8 +92,8 @@ fn a_message_is_read_as_it_comes() {
 fn ctrl_c_ends_reading_in_good_order() {
     let place = Place::new();
     let (_server, url) = dev(&place);
-    run(&place, &url, &["pub", "lobby", "Hello"]);
-    let mut reader = place.command(&["sub", "lobby", "--last", "1", "--json"]);
+    run(&place, &url, &["pub", "general", "Hello"]);
+    let mut reader = place.command(&["sub", "general", "--last", "1", "--json"]);
     let reader = reader.env("ROOMCAST_URL", &url).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut reader = reader.spawn().unwrap();
     let mut line = String::new();
@@ -125,7 +125,7 @@ fn tokens_decide_what_may_be_said() {
 fn a_server_that_is_not_there_is_told_at_once() {
     let place = Place::new();
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let told = run(&place, &format!("http://{closed}"), &["pub", "lobby", "Hello"]);
+    let told = run(&place, &format!("http://{closed}"), &["pub", "general", "Hello"]);
     assert!(!told.success);
     assert!(told.stderr.contains(&format!("can't reach http://{closed}")), "{}", told.stderr);
     assert!(told.stderr.contains("roomcast dev"), "{}", told.stderr);

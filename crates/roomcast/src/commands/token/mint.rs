@@ -24,7 +24,7 @@ Examples:
   roomcast token mint --user ada
   roomcast token mint --user ada --ttl 60 --info '{\"name\":\"Ada\"}'
   roomcast token mint --user ada --room 'chat:*=join,send,history' --room 'news=join'
-  TOKEN=$(roomcast token mint --user ada) && roomcast sub lobby --token $TOKEN
+  TOKEN=$(roomcast token mint --user ada) && roomcast sub general --token $TOKEN
 
 Without --room the token has no `rooms` claim: the rules of the configuration say what the user may do.";
 
