@@ -169,4 +169,75 @@ mod tests {
         assert!(state.finish());
         assert!(state.begin());
     }
+
+    /// Where a publisher stands: each step is one atomic act of the real code.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Step {
+        /// Moves the tip.
+        Push,
+        /// Asks whether it must drain.
+        Begin,
+        /// Serves the readers up to the tip.
+        Pass,
+        /// Looks whether the tip has moved meanwhile.
+        Look,
+        /// Ends draining, or goes round again.
+        Finish,
+        Done,
+    }
+
+    #[derive(Debug)]
+    struct World {
+        state: DrainState,
+        tip: u32,
+        served: u32,
+        publishers: [Step; 3],
+    }
+
+    impl World {
+        fn copy(&self) -> Self {
+            let state = DrainState(AtomicU8::new(self.state.0.load(Ordering::Relaxed)));
+            Self { state, ..*self }
+        }
+
+        fn step(&mut self, publisher: usize) {
+            self.publishers[publisher] = match self.publishers[publisher] {
+                Step::Push => {
+                    self.tip += 1;
+                    Step::Begin
+                }
+                Step::Begin if self.state.begin() => Step::Pass,
+                Step::Pass => {
+                    self.served = self.tip;
+                    Step::Look
+                }
+                Step::Look if self.served >= self.tip => Step::Finish,
+                Step::Finish if !self.state.finish() => Step::Pass,
+                Step::Look => Step::Pass,
+                _ => Step::Done,
+            };
+        }
+
+        /// Lets every publisher go next, in turn, until all are done. Answers how many ways there were.
+        fn explore(&self) -> usize {
+            if self.publishers == [Step::Done; 3] {
+                assert_eq!(self.served, self.tip, "a reader sleeps on a tip that has moved");
+                return 1;
+            }
+            let going = (0..3).filter(|publisher| self.publishers[*publisher] != Step::Done);
+            going
+                .map(|publisher| {
+                    let mut next = self.copy();
+                    next.step(publisher);
+                    next.explore()
+                })
+                .sum()
+        }
+    }
+
+    #[test]
+    fn nobody_sleeps_on_a_moved_tip_however_publishers_interleave() {
+        let world = World { state: DrainState::default(), tip: 0, served: 0, publishers: [Step::Push; 3] };
+        assert!(world.explore() > 1_000);
+    }
 }
