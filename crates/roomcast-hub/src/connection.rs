@@ -329,8 +329,11 @@ impl Connection {
     /// The transport is done with the connection: nothing is written any more.
     pub fn end(&self, departure: Departure) {
         self.depart(departure);
-        self.outbox.lock().flow = Flow::Ended;
-        self.socket.shut(Shutdown::Both);
+        let flow = std::mem::replace(&mut self.outbox.lock().flow, Flow::Ended);
+        // A flusher waits for a socket that will never be written again; without one, dropping it is enough.
+        if flow == Flow::Blocked {
+            self.socket.shut(Shutdown::Both);
+        }
     }
 
     /// Looks at the clock. Answers when to look again.

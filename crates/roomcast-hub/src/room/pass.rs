@@ -11,7 +11,7 @@ use crate::drain::{Member, Run};
 impl Room {
     /// Brings the readers to the tip, from here if they are few.
     pub(crate) fn drain(self: &Arc<Self>) {
-        if !self.drain.begin() {
+        if self.is_at_tip() || !self.drain.begin() {
             return;
         }
         let wait = self.spacing();
@@ -27,7 +27,7 @@ impl Room {
 
     /// Brings the readers to the tip from a task of its own.
     pub(crate) fn drain_apart(self: &Arc<Self>) {
-        if self.drain.begin() {
+        if !self.is_at_tip() && self.drain.begin() {
             self.shared.runtime.spawn(self.clone().go_on(self.spacing()));
         }
     }
@@ -90,6 +90,11 @@ impl Room {
 
     /// Ends draining if the tip is reached; else the caller goes round again.
     fn is_drained(&self) -> bool {
-        self.drained.load(Ordering::Acquire) >= self.feed.tip() && self.drain.finish()
+        self.is_at_tip() && self.drain.finish()
+    }
+
+    /// Whether passes have gone as far as there is anything: a turn that only joins moves no tip.
+    fn is_at_tip(&self) -> bool {
+        self.drained.load(Ordering::Acquire) >= self.feed.tip()
     }
 }
