@@ -129,7 +129,7 @@ fn url_in_output(stdout: ChildStdout) -> mpsc::Receiver<String> {
 fn url_in(line: &str) -> Option<&str> {
     let url = &line[line.find("http://")?..];
     let end = url.find(|char: char| char.is_whitespace() || char.is_control() || "\"'`<>,".contains(char));
-    Some(url[..end.unwrap_or(url.len())].trim_end_matches(['.', ')', ';']))
+    Some(url[..end.unwrap_or(url.len())].trim_end_matches(['.', ')', ';', ':']))
 }
 
 /// Resolves a URL and checks that somebody listens there.
@@ -187,6 +187,7 @@ mod tests {
         let check = |line: &str, expected| assert_eq!(url_in(line), expected, "{line}");
         check("roomcast dev: http://127.0.0.1:8000 and http://[::1]:8000", Some("http://127.0.0.1:8000"));
         check("listening on http://127.0.0.1:4711.", Some("http://127.0.0.1:4711"));
+        check("serving on http://127.0.0.1:4711: tokens needed", Some("http://127.0.0.1:4711"));
         check("\u{1b}[1mhttp://[::1]:80/\u{1b}[0m", Some("http://[::1]:80/"));
         check("starting", None);
     }
