@@ -8,8 +8,25 @@ use roomcast_protocol::{Join, Limits, RoomName};
 use serde_json::json;
 
 fn hub(rule: RoomRule) -> Hub {
-    let limits = Limits { sends_per_second: 0, ..Limits::default() };
+    // A machine under load must not look like a reader that stalls.
+    let write_stall_timeout = Duration::from_secs(600);
+    let limits = Limits { sends_per_second: 0, write_stall_timeout, ..Limits::default() };
     Hub::builder().rules(vec![rule]).limits(limits).build()
+}
+
+/// Two readers of one room.
+async fn slow_and_quick(hub: &Hub) -> (Client, Client) {
+    let mut slow = Client::connect(hub, "slow").await;
+    slow.join("r", json!({})).await;
+    let mut quick = Client::connect(hub, "quick").await;
+    quick.join("r", json!({})).await;
+    (slow, quick)
+}
+
+/// Says something large that only the speaker reads.
+async fn say_large(quick: &mut Client) -> u64 {
+    quick.say(&[text("r", &"x".repeat(1_000))]);
+    quick.seqs(1).await[0]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -45,14 +62,9 @@ async fn many_publishers_one_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stops_reading_costs_nobody_and_catches_up() {
     let hub = hub(rule());
-    let mut slow = Client::connect(&hub, "slow").await;
-    slow.join("r", json!({})).await;
-    let mut quick = Client::connect(&hub, "quick").await;
-    quick.join("r", json!({})).await;
-    let large = "x".repeat(1_000);
+    let (mut slow, mut quick) = slow_and_quick(&hub).await;
     for i in 1..=2_000 {
-        quick.say(&[text("r", &large)]);
-        assert_eq!(quick.seqs(1).await, [i]);
+        assert_eq!(say_large(&mut quick).await, i);
     }
     assert!(hub.counters().blocked_total.get() > 0, "the slow reader's socket was full");
     assert_eq!(slow.seqs(2_000).await, (1..=2_000).collect::<Vec<_>>());
@@ -63,14 +75,9 @@ async fn a_reader_that_the_log_outran_is_told_to_reload() {
     let mut few = rule();
     few.history.messages_max = 10;
     let hub = hub(few);
-    let mut slow = Client::connect(&hub, "slow").await;
-    slow.join("r", json!({})).await;
-    let mut quick = Client::connect(&hub, "quick").await;
-    quick.join("r", json!({})).await;
-    let large = "x".repeat(1_000);
+    let (mut slow, mut quick) = slow_and_quick(&hub).await;
     for i in 1..=2_000 {
-        quick.say(&[text("r", &large)]);
-        assert_eq!(quick.seqs(1).await, [i]);
+        assert_eq!(say_large(&mut quick).await, i);
     }
     let (mut expected, mut resets) = (1, 0);
     while expected <= 2_000 {
@@ -90,14 +97,9 @@ async fn a_reader_that_the_log_outran_is_told_to_reload() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_lags_misses_what_is_ephemeral_and_gets_the_roster_anew() {
     let hub = hub(rule());
-    let mut slow = Client::connect(&hub, "slow").await;
-    slow.join("r", json!({})).await;
-    let mut quick = Client::connect(&hub, "quick").await;
-    quick.join("r", json!({})).await;
-    let large = "x".repeat(1_000);
+    let (mut slow, mut quick) = slow_and_quick(&hub).await;
     while hub.counters().blocked_total.get() == 0 {
-        quick.say(&[text("r", &large)]);
-        quick.seqs(1).await;
+        say_large(&mut quick).await;
     }
     let mut third = Client::connect(&hub, "third").await;
     let v = third.join("r", json!({})).await["v"].as_u64().unwrap();
