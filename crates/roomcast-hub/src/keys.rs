@@ -1,5 +1,5 @@
-//! Idempotency: which ids were used for what, for five minutes or the room's last 100,000 keys. Pure; the
-//! engine that owns the log owns the keys, and asks within the append.
+//! Idempotency: which ids were used for what, for as long and as many as [`KeyLimits`] say. Pure; the engine
+//! that owns the log owns the keys, and asks within the append.
 
 use std::{
     collections::{HashMap, VecDeque},

@@ -147,11 +147,6 @@ impl Draft {
         Self { frame: Arc::new(Frame::around(buffer, HEADER_MAX, timestamp)), head_end }
     }
 
-    /// Bytes of the message, at most.
-    pub fn bytes(&self) -> usize {
-        self.frame.buffer.len()
-    }
-
     /// When the server took it.
     pub fn timestamp(&self) -> Timestamp {
         self.frame.timestamp
