@@ -10,17 +10,15 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use roomcast_protocol::{
-    Close, Code, InvalidName, Join, Limits, Queue, RoomName, SessionId, Timestamp, Wire, server,
-};
+use roomcast_protocol::{Close, Code, Join, Limits, Queue, RoomName, SessionId, Timestamp, Wire, server};
 use roomcast_session::{Identity, Now, Session};
 use tokio::{net::TcpStream, runtime::Handle};
 
 use crate::{
     Connection, ConnectionId, Counters, Departure, Feed, Room, RoomRule, Turn,
     clock::Clock,
-    engine::{Engine, Memory},
-    room::{Gone, Idleness, RoomSummary},
+    engine::{Engine, EngineError, Memory},
+    room::{Gone, Idleness, RoomError, RoomSummary},
     rooms::{IdleRooms, Rooms},
     rule::Rules,
     sessions::{Claim, Sessions},
@@ -266,14 +264,13 @@ impl Hub {
     // Rooms.
 
     /// The room of this name. A room begins to exist when it is used.
-    pub fn room(&self, name: &str) -> Result<Arc<Room>, InvalidName> {
+    pub fn room(&self, name: &str) -> Result<Arc<Room>, RoomError> {
         let name = RoomName::new(name)?;
-        Ok(self
-            .with_room(&name, |room| {
-                room.touch();
-                Ok(())
-            })
-            .0)
+        let (room, ()) = self.with_room(&name, |room| {
+            room.touch();
+            Ok(())
+        })?;
+        Ok(room)
     }
 
     /// The room of this name, if it is in use.
@@ -291,24 +288,25 @@ impl Hub {
         &self,
         name: &RoomName,
         act: impl Fn(&Arc<Room>) -> Result<T, Gone>,
-    ) -> (Arc<Room>, T) {
+    ) -> Result<(Arc<Room>, T), EngineError> {
         loop {
-            let room = self.0.rooms.get_or_make(name, || self.make_room(name));
+            let room = self.0.rooms.get_or_make(name, || self.make_room(name))?;
             if let Ok(done) = act(&room) {
-                return (room, done);
+                return Ok((room, done));
             }
         }
     }
 
-    fn make_room(&self, name: &RoomName) -> Arc<Room> {
+    fn make_room(&self, name: &RoomName) -> Result<Arc<Room>, EngineError> {
         let Inner { shared, rules, engine, .. } = &*self.0;
         let (now, rule) = (shared.now(), rules.of(name));
         let mut feed = None;
-        let log = engine.watch(now, name, rule, &mut |head| feed.insert(Arc::new(Feed::new(head))).clone());
+        let log =
+            engine.watch(now, name, rule, &mut |head| feed.insert(Arc::new(Feed::new(head))).clone())?;
         let feed = feed.expect("an engine makes the feed when it is asked to watch");
         let room = Arc::new(Room::new(name.clone(), rule.clone(), shared.clone(), (log, feed)));
         shared.counters.rooms.add(1);
-        room
+        Ok(room)
     }
 
     /// Forgets rooms that nobody has used for long enough; sooner, the longest idle first, if memory is full.

@@ -34,6 +34,6 @@ pub use counters::{Counters, Gauge};
 pub use feed::{Audience, Feed};
 pub use hub::{Authorizer, Builder, Entrance, Hub, NotAdmitted};
 pub use keys::{Key, KeyLimits, Keys, Seen};
-pub use room::{HistoryPage, Publication, PublishError, Publisher, Room, RoomSummary};
-pub use rule::{PresenceRule, Retention, RoomRule};
+pub use room::{HistoryPage, Publication, Publisher, Room, RoomError, RoomSummary};
+pub use rule::{Durability, PresenceRule, Retention, RoomRule};
 pub use turn::Turn;

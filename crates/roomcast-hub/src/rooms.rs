@@ -2,7 +2,7 @@
 //! order in which they will be forgotten.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
@@ -37,8 +37,15 @@ impl Rooms {
     }
 
     /// The room of this name, made if there is none.
-    pub(crate) fn get_or_make(&self, name: &RoomName, make: impl FnOnce() -> Arc<Room>) -> Arc<Room> {
-        self.shard(name).lock().entry(name.clone()).or_insert_with(make).clone()
+    pub(crate) fn get_or_make<E>(
+        &self,
+        name: &RoomName,
+        make: impl FnOnce() -> Result<Arc<Room>, E>,
+    ) -> Result<Arc<Room>, E> {
+        Ok(match self.shard(name).lock().entry(name.clone()) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(vacant) => vacant.insert(make()?).clone(),
+        })
     }
 
     /// Takes a room out if `goes` says so, and runs `after` before anybody can make it anew.

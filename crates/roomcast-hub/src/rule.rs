@@ -39,6 +39,18 @@ impl Default for PresenceRule {
     }
 }
 
+/// What an acked message has survived where the engine has a disk; another engine passes it over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk, whatever happens to process or machine.
+    #[default]
+    Synced,
+    /// It is written, and on the disk a fraction of a second later. A crash begins a new epoch.
+    Interval,
+    /// It is written, and on the disk when the system likes. A crash begins a new epoch.
+    None,
+}
+
 /// How rooms of a pattern behave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomRule {
@@ -46,6 +58,8 @@ pub struct RoomRule {
     pub pattern: Pattern,
     /// What is kept.
     pub history: Retention,
+    /// What an acked message has survived.
+    pub durability: Durability,
     /// How presence is told.
     pub presence: PresenceRule,
     /// How long a socket that was just written waits, so that messages leave together; zero is at once.
@@ -58,6 +72,7 @@ impl RoomRule {
         Self {
             pattern,
             history: Retention::default(),
+            durability: Durability::default(),
             presence: PresenceRule::default(),
             coalesce: Duration::ZERO,
         }

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use crate::{
     Connection, Departure, Hub,
     engine::Ticket,
-    room::{Publication, PublishError, Publisher, Room},
+    room::{Publication, Publisher, Room, RoomError},
 };
 
 /// Bytes of answers after which they are written before the turn goes on.
@@ -152,8 +152,12 @@ impl<'c> Turn<'c> {
 
     fn join(&mut self, id: Id<'_>, room: &RoomName, join: &Join, rights: Rights) {
         let who = self.session.identity().clone();
-        let (room, (joined, members)) =
+        let outcome =
             self.hub.with_room(room, |room| room.join(self.now, (self.connection, &who), (join, rights)));
+        let (room, (joined, members)) = match outcome {
+            Ok(joined) => joined,
+            Err(error) => return self.refuse(id, room, error.into()),
+        };
         self.session.joined((self.now, id), (room.clone(), rights), (&joined, &members), &mut self.answers);
         self.moved(room);
     }
@@ -215,8 +219,20 @@ impl<'c> Turn<'c> {
 
     fn history(&mut self, id: Id<'_>, room: &RoomName, query: &History) {
         let limits = &self.connection.shared().limits;
-        let (room, page) = self.hub.with_room(room, |room| Ok(room.history(query, limits)));
-        page.with(|page| self.session.history((self.now, id), room.name(), page, &mut self.answers));
+        let page = match self.hub.with_room(room, |room| Ok(room.history(query, limits))) {
+            Ok((_, page)) => page,
+            Err(error) => Err(error.into()),
+        };
+        match page {
+            Ok(page) => {
+                page.with(|page| self.session.history((self.now, id), room, page, &mut self.answers));
+            }
+            Err(error) => self.refuse(id, room, error),
+        }
+    }
+
+    fn refuse(&mut self, id: Id<'_>, room: &RoomName, RoomError { code, message }: RoomError) {
+        self.session.refuse((self.now, id), Some(room), (code, &message), &mut self.answers);
     }
 
     fn authenticate(&mut self, id: Id<'_>, token: &str) {
@@ -242,12 +258,12 @@ fn published(
     session: &mut Session<Arc<Room>>,
     at: (Now, Id<'_>),
     room: &Arc<Room>,
-    outcome: Result<Delivered, PublishError>,
+    outcome: Result<Delivered, RoomError>,
     answers: &mut Queue,
 ) {
     match outcome {
         Ok(delivered) => session.delivered(at, room.name(), &delivered, answers),
-        Err(PublishError { code, message }) => {
+        Err(RoomError { code, message }) => {
             session.refuse(at, Some(room.name()), (code, &message), answers);
         }
     }

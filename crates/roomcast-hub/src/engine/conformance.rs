@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use roomcast_protocol::{Draft, Pattern, Position, Reset, RoomName, Timestamp, server::Delivered};
 use roomcast_session::Now;
 
-use super::{AppendError, Engine, Log, Page, Range, Ticket};
+use super::{AppendError, Engine, Log, Page, Range, ReadError, Ticket};
 use crate::{Feed, Key, RoomRule, feed::Cursor};
 
 /// An engine, freshly made and empty.
@@ -47,7 +47,8 @@ fn rule() -> RoomRule {
 fn watch(engine: &dyn Engine, room: &str, rule: RoomRule, now: Now) -> Watched {
     let mut feed = None;
     let log = engine
-        .watch(now, &name(room), &Arc::new(rule), &mut |head| feed.insert(Arc::new(Feed::new(head))).clone());
+        .watch(now, &name(room), &Arc::new(rule), &mut |head| feed.insert(Arc::new(Feed::new(head))).clone())
+        .expect("a log to watch");
     let feed = feed.expect("an engine makes the feed when it is asked to watch");
     Watched { start: feed.end(), log, feed }
 }
@@ -94,7 +95,7 @@ impl Watched {
         entries.iter().map(|entry| entry.frame.seq()).collect()
     }
 
-    fn read(&self, range: Range, messages_max: usize) -> Result<(Vec<u64>, bool), Reset> {
+    fn read(&self, range: Range, messages_max: usize) -> Result<(Vec<u64>, bool), ReadError> {
         let page = Page { messages_max, bytes_max: usize::MAX };
         let batch = self.log.read(range, page)?;
         Ok((batch.frames.iter().map(|frame| frame.seq()).collect(), batch.complete))
@@ -169,7 +170,7 @@ fn retention_moves_the_floor(make: Make<'_>) {
     (0..10).for_each(|i| drop(room.append("{}", at(i))));
     let bounds = room.log.bounds();
     assert_eq!((bounds.floor, bounds.head), (7, 10), "the newest three are kept");
-    assert_eq!(room.read(Range::After(6), 10), Err(Reset::TooOld));
+    assert_eq!(room.read(Range::After(6), 10), Err(Reset::TooOld.into()));
     assert_eq!(room.read(Range::After(7), 10), Ok((vec![8, 9, 10], true)));
     let position = |seq| Position { epoch: bounds.epoch.clone(), seq };
     assert_eq!(bounds.check(&position(7)), Ok(()));

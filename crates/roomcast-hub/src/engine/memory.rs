@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use roomcast_protocol::{Draft, Epoch, Frame, Reset, RoomName, server::Delivered};
 use roomcast_session::Now;
 
-use super::{AppendError, Batch, Bounds, Engine, Log, Page, Range, Ticket};
+use super::{AppendError, Batch, Bounds, Engine, EngineError, Log, Page, Range, ReadError, Ticket};
 use crate::{Audience, Feed, Key, KeyLimits, Keys, RoomRule, Seen};
 
 /// What a room costs beside its messages, in bytes: its log, and its part in the hub.
@@ -141,7 +141,7 @@ impl Engine for Memory {
         room: &RoomName,
         rule: &Arc<RoomRule>,
         make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
-    ) -> Arc<dyn Log> {
+    ) -> Result<Arc<dyn Log>, EngineError> {
         self.0.make_room();
         loop {
             let log = self.0.open(room, rule);
@@ -151,7 +151,7 @@ impl Engine for Memory {
             drop(state);
             // Between the look-up and the lock it may have been forgotten.
             if self.0.rooms.lock().get(room).is_some_and(|known| Arc::ptr_eq(known, &log)) {
-                return log;
+                return Ok(log);
             }
         }
     }
@@ -305,7 +305,7 @@ impl Log for MemoryLog {
         Bounds { epoch: self.epoch.clone(), floor: state.floor(), head: state.head }
     }
 
-    fn read(&self, range: Range, page: Page) -> Result<Batch, Reset> {
+    fn read(&self, range: Range, page: Page) -> Result<Batch, ReadError> {
         let state = self.state.lock();
         let len = state.entries.len();
         let mut bytes = 0;
@@ -315,7 +315,7 @@ impl Log for MemoryLog {
             first || bytes <= page.bytes_max
         };
         match range {
-            Range::After(seq) if seq < state.floor() => Err(Reset::TooOld),
+            Range::After(seq) if seq < state.floor() => Err(Reset::TooOld.into()),
             Range::After(seq) => {
                 let first = ((seq - state.floor()) as usize).min(len);
                 let newer = state.entries.range(first..).take(page.messages_max);

@@ -49,6 +49,47 @@ pub enum AppendError {
     Conflict,
     /// The log can't take it now, and nothing was kept. What is wrong, for the sender.
     Unavailable(String),
+    /// Whether it was kept isn't known. The position is the message's, or for ever nobody's.
+    NotDurable(Position),
+}
+
+/// Why an engine can't look into a log. What is wrong, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineError {
+    /// Not now; it may be asked again.
+    Unavailable(String),
+    /// What is kept is damaged. Damaged messages are never handed out.
+    Corrupt(String),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unavailable(message) | Self::Corrupt(message)) = self;
+        f.write_str(message)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+/// Why a stretch of a log was not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadError {
+    /// The log no longer holds it.
+    Reset(Reset),
+    /// The engine can't.
+    Failed(EngineError),
+}
+
+impl From<Reset> for ReadError {
+    fn from(reset: Reset) -> Self {
+        Self::Reset(reset)
+    }
+}
+
+impl From<EngineError> for ReadError {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// The bounds of a room's log.
@@ -105,14 +146,15 @@ pub struct Batch {
 pub trait Engine: Send + Sync + 'static {
     /// Takes interest in a room: from the returned log's head on, everything appended is delivered to `feed`.
     ///
-    /// `make_feed` is called once with that head. A room is watched once at a time by one hub.
+    /// `make_feed` is called with that head, once, unless the engine fails. A room is watched once at a time by
+    /// one hub.
     fn watch(
         &self,
         now: Now,
         room: &RoomName,
         rule: &Arc<RoomRule>,
         make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
-    ) -> Arc<dyn Log>;
+    ) -> Result<Arc<dyn Log>, EngineError>;
 
     /// Gives the interest up. A log that holds nothing is forgotten with it.
     fn unwatch(&self, now: Now, room: &RoomName);
@@ -132,12 +174,12 @@ pub trait Log: Send + Sync + 'static {
     /// Appends a message and delivers it. *The order of calls is the order of the log.*
     ///
     /// With a key, the append and the key's remembering are one step: a repeat gets the first position and
-    /// nothing is delivered again. An error means that nothing was kept.
+    /// nothing is delivered again. An error other than [`AppendError::NotDurable`] means that nothing was kept.
     fn append(&self, now: Now, draft: Draft, key: Option<Key>) -> Ticket<Result<Delivered, AppendError>>;
 
     /// What the log holds.
     fn bounds(&self) -> Bounds;
 
-    /// Reads a stretch. `TooOld` if what comes right after [`Range::After`] is gone.
-    fn read(&self, range: Range, page: Page) -> Result<Batch, Reset>;
+    /// Reads a stretch. `TooOld` if what comes right after [`Range::After`] is gone. Nothing is ever left out.
+    fn read(&self, range: Range, page: Page) -> Result<Batch, ReadError>;
 }

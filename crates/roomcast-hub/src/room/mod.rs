@@ -21,14 +21,14 @@ use roomcast_session::{Now, Target};
 use crate::{
     RoomRule,
     drain::DrainState,
-    engine::{Batch, Log, Page, Range},
+    engine::{Batch, Log, Page, Range, ReadError},
     feed::Feed,
     hub::{Shared, random},
     presence::Roster,
     typing::Typists,
 };
 use people::People;
-pub use publication::{HistoryPage, Publication, PublishError, Publisher, RoomSummary};
+pub use publication::{HistoryPage, Publication, Publisher, RoomError, RoomSummary};
 use readers::Readers;
 
 /// The room is being forgotten; look it up again.
@@ -142,7 +142,7 @@ impl Room {
     }
 
     /// Reads a page of the log.
-    pub fn history(&self, query: &History, limits: &Limits) -> HistoryPage {
+    pub fn history(&self, query: &History, limits: &Limits) -> Result<HistoryPage, RoomError> {
         let bounds = self.log.bounds();
         let messages_max = query.limit.unwrap_or(limits.history_page_default).min(limits.history_page_max);
         let page = Page { messages_max, bytes_max: limits.history_page_bytes_max };
@@ -153,9 +153,12 @@ impl Room {
                 (None, Some(since)) => bounds.check(since).map(|()| Range::After(since.seq)),
                 (None, None) => Ok(Range::Before(u64::MAX)),
             };
-        match range.and_then(|range| self.log.read(range, page)) {
-            Ok(Batch { frames, complete }) => HistoryPage { messages: frames, complete, reset: None },
-            Err(reset) => HistoryPage { messages: Vec::new(), complete: false, reset: Some(reset) },
+        match range.map_err(ReadError::from).and_then(|range| self.log.read(range, page)) {
+            Ok(Batch { frames, complete }) => Ok(HistoryPage { messages: frames, complete, reset: None }),
+            Err(ReadError::Reset(reset)) => {
+                Ok(HistoryPage { messages: Vec::new(), complete: false, reset: Some(reset) })
+            }
+            Err(ReadError::Failed(error)) => Err(error.into()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use roomcast_protocol::{
-    Code, Data, Draft, Frame, Position, Publish, Reset, RoomName,
+    Code, Data, Draft, Frame, InvalidName, Position, Publish, Reset, RoomName,
     server::{self, Delivered},
 };
 use roomcast_session::{Identity, Now, Principal};
@@ -11,7 +11,7 @@ use roomcast_session::{Identity, Now, Principal};
 use super::Room;
 use crate::{
     Audience, Key,
-    engine::{AppendError, Ticket},
+    engine::{AppendError, EngineError, Ticket},
 };
 
 /// A message on its way into a room.
@@ -56,16 +56,22 @@ impl<'a> Publisher<'a> {
     }
 }
 
-/// Why a message was not taken.
+/// Why a room doesn't do what it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishError {
+pub struct RoomError {
     /// The code.
     pub code: Code,
     /// What happened and what to do.
     pub message: String,
 }
 
-impl From<AppendError> for PublishError {
+impl RoomError {
+    fn stopping() -> Self {
+        Self { code: Code::Unavailable, message: "the server is being stopped; come back".into() }
+    }
+}
+
+impl From<AppendError> for RoomError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict => Self {
@@ -74,7 +80,33 @@ impl From<AppendError> for PublishError {
                     .into(),
             },
             AppendError::Unavailable(message) => Self { code: Code::Unavailable, message },
+            AppendError::NotDurable(position) => Self {
+                code: Code::NotDurable,
+                message: format!(
+                    "the log failed while it took the message at {position}; send it again with the same id"
+                ),
+            },
         }
+    }
+}
+
+impl From<EngineError> for RoomError {
+    /// Clients learn that it is so, the server's log learns why.
+    fn from(error: EngineError) -> Self {
+        tracing::error!(%error, "a room's log can't be read");
+        let (code, message) = match error {
+            EngineError::Unavailable(_) => (Code::Unavailable, "the log can't be read now; try again later"),
+            EngineError::Corrupt(_) => {
+                (Code::Internal, "the room's log is damaged; the server's log says more")
+            }
+        };
+        Self { code, message: message.into() }
+    }
+}
+
+impl From<InvalidName> for RoomError {
+    fn from(error: InvalidName) -> Self {
+        Self { code: Code::InvalidRoom, message: error.to_string() }
     }
 }
 
@@ -116,7 +148,7 @@ impl Room {
         &self,
         now: Now,
         publication: &Publication<'_, '_>,
-    ) -> Ticket<Result<Delivered, PublishError>> {
+    ) -> Ticket<Result<Delivered, RoomError>> {
         let Publication { id, publish, publisher } = publication;
         let head = (&*publish.kind, *id, &*self.name);
         let data = |out: &mut Vec<u8>| publisher.write(&publish.data, out);
@@ -128,9 +160,9 @@ impl Room {
         let content = (&*publish.kind, publish.data.as_sent());
         let key = id.map(|id| Key::new((publisher.id(), id), content));
         match self.log.append(now, Draft::new(head, now.wall, data), key) {
-            Ticket::Now(outcome) => Ticket::Now(outcome.map_err(PublishError::from)),
+            Ticket::Now(outcome) => Ticket::Now(outcome.map_err(RoomError::from)),
             Ticket::Later(outcome) => {
-                Ticket::Later(Box::pin(async move { outcome.await.map_err(PublishError::from) }))
+                Ticket::Later(Box::pin(async move { outcome.await.map_err(RoomError::from) }))
             }
         }
     }
@@ -139,11 +171,23 @@ impl Room {
     pub async fn publish(
         self: &Arc<Self>,
         publication: &Publication<'_, '_>,
-    ) -> Result<Delivered, PublishError> {
-        let ticket = self.append(self.shared.now(), publication);
-        let outcome = ticket.wait().await;
-        self.touch();
-        self.drain_apart();
-        outcome
+    ) -> Result<Delivered, RoomError> {
+        let outcome = match self.append(self.shared.now(), publication) {
+            Ticket::Now(outcome) => {
+                self.touch();
+                self.drain_apart();
+                return outcome;
+            }
+            Ticket::Later(outcome) => outcome,
+        };
+        // The readers get it even if whoever published it has given up waiting.
+        let room = self.clone();
+        let answered = self.shared.runtime.spawn(async move {
+            let outcome = outcome.await;
+            room.touch();
+            room.drain();
+            outcome
+        });
+        answered.await.unwrap_or_else(|_| Err(RoomError::stopping()))
     }
 }

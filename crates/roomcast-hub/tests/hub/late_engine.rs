@@ -1,13 +1,13 @@
 //! An engine that answers later, as one with a disk or a network does: acks wait for it, order doesn't suffer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::support::Client;
 use roomcast_hub::{
-    Feed, Hub, Key, RoomRule,
-    engine::{AppendError, Batch, Bounds, Engine, Log, Memory, Page, Range, Ticket},
+    Feed, Hub, Key, Publication, Publisher, RoomRule,
+    engine::{AppendError, Batch, Bounds, Engine, EngineError, Log, Memory, Page, Range, ReadError, Ticket},
 };
-use roomcast_protocol::{Draft, Limits, Reset, RoomName, server::Delivered};
+use roomcast_protocol::{Data, Draft, Limits, Publish, RoomName, server::Delivered};
 use roomcast_session::Now;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -30,9 +30,9 @@ impl Engine for Late {
         room: &RoomName,
         rule: &Arc<RoomRule>,
         make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
-    ) -> Arc<dyn Log> {
-        let log = self.memory.watch(now, room, rule, make_feed);
-        Arc::new(LateLog { log, permits: self.permits.clone() })
+    ) -> Result<Arc<dyn Log>, EngineError> {
+        let log = self.memory.watch(now, room, rule, make_feed)?;
+        Ok(Arc::new(LateLog { log, permits: self.permits.clone() }))
     }
 
     fn unwatch(&self, now: Now, room: &RoomName) {
@@ -66,7 +66,7 @@ impl Log for LateLog {
         self.log.bounds()
     }
 
-    fn read(&self, range: Range, page: Page) -> Result<Batch, Reset> {
+    fn read(&self, range: Range, page: Page) -> Result<Batch, ReadError> {
         self.log.read(range, page)
     }
 }
@@ -110,4 +110,18 @@ async fn who_has_too_many_unacked_is_not_read() {
     permits.add_permits(1);
     ada.next_where(|message| message["type"] == "ack").await;
     std::future::poll_fn(|cx| ada.connection.poll_uncongested(cx)).await;
+}
+
+#[tokio::test]
+async fn readers_get_what_a_back_end_published_and_did_not_wait_for() {
+    let (hub, permits) = hub(Limits::default());
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    let room = hub.room("r").unwrap();
+    let publish = Publish::new("text".into(), Data::default(), false).unwrap();
+    let publication = Publication { id: None, publish: &publish, publisher: Publisher::Backend("worker") };
+    let waits = tokio::time::timeout(Duration::ZERO, room.publish(&publication)).await;
+    assert!(waits.is_err(), "the back end hangs up before the engine has answered");
+    permits.add_permits(1);
+    assert_eq!(ada.seqs(1).await, [1]);
 }

@@ -111,7 +111,7 @@ pub(super) async fn deliver(
     let room = used(api, room)?;
     let publication =
         Publication { id: id.as_deref(), publish: &publish, publisher: Publisher::of(&caller.0) };
-    room.publish(&publication).await.map_err(|error| Problem::of_publish(error, limits))
+    room.publish(&publication).await.map_err(|error| Problem::of_room(error, limits))
 }
 
 /// Reads an envelope as a socket would, and takes only what is to be published in this room.
@@ -160,7 +160,7 @@ pub(super) async fn history(
     let limits = api.app.hub.limits();
     let query = asked(Query::of(&uri), limits)?;
     api.rates.take(api.app.hub.now().ms, &caller.0, limits)?;
-    let page = used(&api, &room)?.history(&query, limits);
+    let page = used(&api, &room)?.history(&query, limits).map_err(|error| Problem::of_room(error, limits))?;
     Ok(page.with(|page| {
         json(|out| {
             let mut answer = Object::new(out);
@@ -187,5 +187,6 @@ fn asked(query: Query<'_>, limits: &Limits) -> Result<History, Problem> {
 
 /// A room that is used now; it begins to exist with that.
 pub(super) fn used(api: &Api, room: &RoomName) -> Result<Arc<Room>, Problem> {
-    api.app.hub.room(room).map_err(|error| Problem::invalid_room(&error))
+    let hub = &api.app.hub;
+    hub.room(room).map_err(|error| Problem::of_room(error, hub.limits()))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use roomcast_hub::PublishError;
+use roomcast_hub::RoomError;
 use roomcast_protocol::{Code, InvalidName, Limits, Object, Refusal, server};
 
 use crate::auth::AuthError;
@@ -41,8 +41,8 @@ impl Problem {
         Self { retry_after: Some(wait), ..self }
     }
 
-    /// What a room says to a message.
-    pub(super) fn of_publish(PublishError { code, message }: PublishError, limits: &Limits) -> Self {
+    /// Why a room doesn't do what it is asked.
+    pub(super) fn of_room(RoomError { code, message }: RoomError, limits: &Limits) -> Self {
         let problem = Self::new(code, message);
         if code.retryable() { problem.after(limits.retry_after_min) } else { problem }
     }

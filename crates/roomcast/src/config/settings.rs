@@ -280,6 +280,7 @@ impl From<Rule> for RoomRule {
         Self {
             pattern: rule.pattern,
             history: rule.history,
+            durability: roomcast_hub::Durability::default(),
             presence: rule.presence,
             coalesce: Duration::from_millis(rule.coalesce_ms.into()),
         }
