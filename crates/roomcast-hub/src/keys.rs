@@ -37,6 +37,24 @@ impl Key {
     pub fn new((publisher, id): (&str, &str), (kind, data): (&str, &str)) -> Self {
         Self { name: hash(publisher, id), content: hash(kind, data) }
     }
+
+    /// The key as an engine keeps it.
+    pub fn to_bytes(self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&self.name.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.content.to_le_bytes());
+        bytes
+    }
+
+    /// The key that an engine kept.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        let half = |at: usize| {
+            let mut half = [0; 16];
+            half.copy_from_slice(&bytes[at..at + 16]);
+            u128::from_le_bytes(half)
+        };
+        Self { name: half(0), content: half(16) }
+    }
 }
 
 /// Hashes two strings so that no other pair reads the same.
@@ -108,6 +126,13 @@ impl Keys {
         }
     }
 
+    /// Forgets the key remembered last: its message was not kept after all.
+    pub fn forget_newest(&mut self) {
+        if let Some((_, name)) = self.order.pop_back() {
+            self.entries.remove(&name);
+        }
+    }
+
     fn forget_oldest(&mut self) {
         if let Some((_, name)) = self.order.pop_front() {
             self.entries.remove(&name);
@@ -163,5 +188,8 @@ mod tests {
         assert_eq!(keys.len(), 10);
         assert_eq!(keys.look(0, key("0", ""), limits), Seen::Never);
         assert_eq!(keys.look(0, key("1", ""), limits), Seen::At(1, Timestamp(0)));
+        keys.forget_newest();
+        assert_eq!(keys.look(0, key("10", ""), limits), Seen::Never, "it was taken back");
+        assert_eq!(Key::from_bytes(key("1", "").to_bytes()), key("1", ""));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use roomcast_websocket::{OpCode, deflate, frame::Header};
 
 use crate::{
-    Timestamp,
+    Timestamp, events,
     json::{Object, push_field},
 };
 
@@ -20,12 +20,17 @@ const WINDOW_BITS_MIN: u8 = 9;
 const WINDOWS: usize = 7;
 
 /// The form in which a reader's transport takes its frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wire {
     /// A WebSocket text frame.
+    #[default]
     Plain,
     /// A WebSocket text frame, deflated where that helps, for a window of this many bits (9-15).
     Deflate(u8),
+    /// A block of Server-Sent Events. The `id:` line before it is for whoever knows the reader's position.
+    Events,
+    /// Bare JSON and a comma: the inside of a list, in which presence has no place.
+    List,
 }
 
 /// One encoded message, immutable and shared.
@@ -50,6 +55,14 @@ impl Frame {
         buffer.resize(HEADER_MAX, 0);
         write(&mut buffer);
         Arc::new(Self::around(buffer, HEADER_MAX, timestamp))
+    }
+
+    /// A frame as it was sealed once, from where its JSON was kept.
+    pub fn sealed(seq: u64, timestamp: Timestamp, json: &[u8]) -> Arc<Self> {
+        let mut buffer = Vec::with_capacity(HEADER_MAX + json.len());
+        buffer.resize(HEADER_MAX, 0);
+        buffer.extend_from_slice(json);
+        Arc::new(Self { seq, ..Self::around(buffer, HEADER_MAX, timestamp) })
     }
 
     fn around(buffer: Vec<u8>, json_at: usize, timestamp: Timestamp) -> Self {
@@ -85,6 +98,19 @@ impl Frame {
     /// The bare JSON.
     pub fn json(&self) -> &[u8] {
         &self.buffer[self.json_at as usize..]
+    }
+
+    /// Appends the frame in a wire form.
+    pub fn write(&self, wire: Wire, out: &mut Vec<u8>) {
+        match wire {
+            Wire::Plain | Wire::Deflate(_) => out.extend_from_slice(self.on(wire)),
+            Wire::Events => events::push(self.json(), out),
+            Wire::List if events::kind(self.json()) == b"presence" => {}
+            Wire::List => {
+                out.extend_from_slice(self.json());
+                out.push(b',');
+            }
+        }
     }
 
     /// The whole WebSocket frame, header included.
@@ -152,6 +178,11 @@ impl Draft {
         self.frame.timestamp
     }
 
+    /// Bytes that the message will hold in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.frame.memory_bytes()
+    }
+
     /// Gives the message its place. `prev` is the seq before it, told only where that is not `seq - 1`.
     pub fn seal(self, seq: u64, prev: u64) -> Arc<Frame> {
         let Self { frame: mut shared, head_end } = self;
@@ -212,6 +243,8 @@ mod tests {
         assert_eq!(frame.on(Wire::Plain)[..2], [0x81, expected.len() as u8]);
         assert_eq!(&frame.on(Wire::Plain)[2..], expected.as_bytes());
         assert_eq!(frame.seq(), 42);
+        let again = Frame::sealed(42, frame.timestamp(), frame.json());
+        assert_eq!((again.seq(), again.on(Wire::Plain)), (42, frame.on(Wire::Plain)));
     }
 
     #[test]

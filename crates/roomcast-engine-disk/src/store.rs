@@ -1,0 +1,255 @@
+//! The files: the directory and its lock, the database and its schema, and what a start finds there.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{Read, Write},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use parking_lot::{Mutex, MutexGuard};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use crate::{
+    acked::Acked,
+    batch::Counts,
+    error::OpenError,
+    keyring::{Keyring, Restored},
+};
+
+const DATABASE: &str = "roomcast.db";
+const LOCK: &str = "roomcast.lock";
+const ACKED: &str = "roomcast.acked";
+
+/// "Room", so that `file` and we know the database.
+const APPLICATION_ID: i32 = 0x526f_6f6d;
+/// Of the schema below.
+const VERSION: i32 = 1;
+/// Before this, a WAL that was being reset could lose writes.
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+const PAGE_BYTES: u64 = 4_096;
+/// Pages that a store may have at least: below, not even its tables have room.
+const PAGES_MIN: u64 = 64;
+/// Connections that read.
+const READERS: usize = 2;
+
+/// Bodies stand in the order of the commits, so that a commit writes few pages whatever rooms it is for; only the
+/// index is by room.
+const SCHEMA: &str = "
+    CREATE TABLE room (
+        id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, head INTEGER NOT NULL,
+        floor INTEGER NOT NULL, loose INTEGER NOT NULL, age_ms INTEGER NOT NULL, touched INTEGER
+    ) STRICT;
+    CREATE INDEX room_touched ON room (touched) WHERE touched IS NOT NULL;
+    CREATE TABLE msg (
+        id INTEGER PRIMARY KEY, room INTEGER NOT NULL, seq INTEGER NOT NULL, ts INTEGER NOT NULL,
+        total INTEGER NOT NULL, crc INTEGER NOT NULL, body BLOB NOT NULL, UNIQUE (room, seq)
+    ) STRICT;
+    CREATE TABLE idem (c INTEGER PRIMARY KEY, ts INTEGER NOT NULL, keys BLOB NOT NULL) STRICT;
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO meta VALUES ('clean', 1), ('syncs', 0);
+";
+
+/// What a start finds.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) counts: Counts,
+    pub(crate) keys: Vec<Restored>,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    file: PathBuf,
+    pages_max: Option<i64>,
+    pub(crate) acked: Acked,
+    readers: Arc<Readers>,
+    /// Held as long as the store is open.
+    _lock: File,
+}
+
+impl Store {
+    pub(crate) fn open(directory: &Path, bytes_max: Option<u64>) -> Result<(Self, Found), OpenError> {
+        if rusqlite::version_number() < SQLITE_VERSION_MIN {
+            return Err(OpenError::Library { version: rusqlite::version() });
+        }
+        let no_directory = |error| OpenError::Directory { directory: directory.into(), error };
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(no_directory)?;
+        let lock = lock(directory)?;
+        let (acked, acked_id) = Acked::open(&directory.join(ACKED)).map_err(no_directory)?;
+        let file = directory.join(DATABASE);
+        let store = Self {
+            pages_max: bytes_max.map(|bytes| (bytes / PAGE_BYTES).max(PAGES_MIN).cast_signed()),
+            acked,
+            readers: Arc::new(Readers::new(file.clone())),
+            file,
+            _lock: lock,
+        };
+        let connection = store.first_connection()?;
+        let found = find(&connection, acked_id).map_err(|error| OpenError::of(store.file.clone(), error))?;
+        Ok((store, found))
+    }
+
+    pub(crate) fn readers(&self) -> Arc<Readers> {
+        self.readers.clone()
+    }
+
+    fn first_connection(&self) -> Result<Connection, OpenError> {
+        let of = |error| OpenError::of(self.file.clone(), error);
+        let is_new = fs::metadata(&self.file).map_or(0, |file| file.len()) == 0;
+        let connection = Connection::open(&self.file).map_err(of)?;
+        if is_new {
+            make(&connection).map_err(of)?;
+        }
+        let number =
+            |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(of);
+        let is = match (number("application_id")?, number("user_version")?) {
+            (APPLICATION_ID, VERSION) => return Ok(connection),
+            (APPLICATION_ID, version) => {
+                format!("a store of version {version}, and this is version {VERSION}")
+            }
+            (id, _) => format!("no store of Roomcast (application id {id:#x})"),
+        };
+        Err(OpenError::Foreign { file: self.file.clone(), is })
+    }
+
+    /// A connection that writes, after whatever befell the one before: nothing of that one is left in this process.
+    pub(crate) fn connect(&self) -> rusqlite::Result<Connection> {
+        let _nobody_reads = self.readers.close();
+        let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
+        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+        connection.pragma_update(None, "cache_size", -32_000)?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        if let Some(pages_max) = self.pages_max {
+            connection.pragma_update_and_check(None, "max_page_count", pages_max, |_| Ok(()))?;
+        }
+        connection.set_prepared_statement_cache_capacity(64);
+        Ok(connection)
+    }
+
+    /// Bytes of SQLite's own log.
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        fs::metadata(self.file.with_extension("db-wal")).map_or(0, |file| file.len())
+    }
+}
+
+/// Takes the directory for this process; the system gives it back however the process ends.
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    let refused = |error| OpenError::Directory { directory: directory.into(), error };
+    let path = directory.join(LOCK);
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(refused)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            let read = file.read_to_string(&mut process);
+            let known = read.is_ok() && process.trim().parse::<u32>().is_ok();
+            let process =
+                if known { format!("process {}", process.trim()) } else { "unknown process".into() };
+            return Err(OpenError::InUse { directory: directory.into(), process });
+        }
+        Err(TryLockError::Error(error)) => return Err(refused(error)),
+    }
+    // Only a hint for the message above.
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(refused)?;
+    Ok(file)
+}
+
+fn make(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "page_size", PAGE_BYTES.cast_signed())?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.execute_batch(&format!(
+        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {SCHEMA} COMMIT;"
+    ))
+}
+
+/// Looks at how the last run ended, begins new epochs where its end may have undone something, and marks this run
+/// as one that has not ended well yet.
+fn find(connection: &Connection, acked_id: i64) -> rusqlite::Result<Found> {
+    let number = |sql| {
+        connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
+    };
+    let last_id = number("SELECT max(id) FROM msg")?;
+    let clean = connection
+        .query_row("SELECT value FROM meta WHERE key = 'clean'", [], |row| row.get::<_, i64>(0))
+        .optional()?;
+    if last_id < acked_id {
+        tracing::error!(
+            last_id,
+            acked_id,
+            "messages that were acked are missing at the end of the store: every room begins a new epoch"
+        );
+        new_epochs(connection, "TRUE")?;
+    } else if clean != Some(1) {
+        tracing::warn!("the last run did not stop in order; what was acked as synced is kept");
+        new_epochs(connection, "loose")?;
+    }
+    connection.execute("UPDATE meta SET value = 0 WHERE key = 'clean'", [])?;
+    let counts = Counts {
+        message: last_id,
+        room: number("SELECT max(id) FROM room")?,
+        commit: number("SELECT max(c) FROM idem")?,
+    };
+    Ok(Found { counts, keys: Keyring::read(connection)? })
+}
+
+fn new_epochs(connection: &Connection, which: &str) -> rusqlite::Result<()> {
+    let sql = format!("UPDATE room SET epoch = ?1 || 'r' || printf('%x', id) WHERE {which}");
+    connection.execute(&sql, params![format!("{:016x}", random())]).map(drop)
+}
+
+/// 64 random bits.
+pub(crate) fn random() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system has randomness");
+    u64::from_le_bytes(bytes)
+}
+
+/// The connections that read, opened when they are needed.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    file: PathBuf,
+    connections: [Mutex<Option<Connection>>; READERS],
+}
+
+impl Readers {
+    fn new(file: PathBuf) -> Self {
+        Self { file, connections: Default::default() }
+    }
+
+    /// Closes them all, and keeps them closed as long as the guards are held.
+    fn close(&self) -> [MutexGuard<'_, Option<Connection>>; READERS] {
+        self.connections.each_ref().map(|connection| {
+            let mut connection = connection.lock();
+            *connection = None;
+            connection
+        })
+    }
+
+    /// Lends a connection; no statement of it may be left running.
+    pub(crate) fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let free = self.connections.iter().find_map(Mutex::try_lock);
+        let mut connection = free.unwrap_or_else(|| self.connections[0].lock());
+        match &*connection {
+            Some(connection) => read(connection),
+            None => read(connection.insert(self.connect()?)),
+        }
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -8_000)?;
+        connection.pragma_update(None, "mmap_size", 0)?;
+        Ok(connection)
+    }
+}

@@ -1,0 +1,334 @@
+//! The thread that writes: takes what has gathered, commits it in one go, then shows and acks it in the order of
+//! the log. The only one that gives places, knows keys and changes the database.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+    vec,
+};
+
+use roomcast_hub::engine::{AppendError, EngineError};
+use roomcast_session::Now;
+use rusqlite::Connection;
+
+use crate::{
+    batch::{Batch, Counts, Desk},
+    error::engine_error,
+    inbox::{Job, Work},
+    keyring::Keyring,
+    logs::Logs,
+    store::{Found, Store},
+    sweep::Sweep,
+    tails::Tails,
+};
+
+/// How long after a commit that was not synced it is.
+const SYNC_INTERVAL: Duration = Duration::from_millis(200);
+/// SQLite's log over which something must hold it back.
+const WAL_BYTES_ALARM: u64 = 256 * 1024 * 1024;
+
+pub(crate) struct Writer {
+    store: Store,
+    /// None after a failure, until it can be opened again.
+    connection: Option<Connection>,
+    /// Whether the connection syncs its commits.
+    syncing: bool,
+    logs: Arc<Logs>,
+    keyring: Keyring,
+    counts: Counts,
+    tails: Tails,
+    sweep: Sweep,
+    /// When what was not synced is.
+    sync_due: Option<Instant>,
+    /// A commit of which nobody knows whether it is one.
+    unsettled: Option<Batch>,
+    alarmed: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(store: Store, logs: Arc<Logs>, found: Found) -> Self {
+        let Found { counts, keys } = found;
+        let keyring = Keyring::new(logs.settings.keys, keys);
+        Self {
+            store,
+            connection: None,
+            syncing: true,
+            keyring,
+            counts,
+            tails: Tails::new(logs.settings.tail_bytes_max),
+            sweep: Sweep::new(logs.settings.epoch_kept),
+            sync_due: None,
+            unsettled: None,
+            alarmed: false,
+            logs,
+        }
+    }
+
+    pub(crate) fn run(mut self) {
+        let _whatever_happens = Abandon(self.logs.clone());
+        loop {
+            match self.logs.inbox().take(self.sync_due) {
+                Work::Batch(jobs) => self.append(jobs),
+                Work::Tick(now) => self.tick(now),
+                Work::End => return self.end(),
+            }
+            self.logs.keys.store(self.keyring.len(), Ordering::Relaxed);
+            self.logs.tail_bytes.store(self.tails.bytes(), Ordering::Relaxed);
+        }
+    }
+
+    // Messages.
+
+    fn append(&mut self, jobs: Vec<Job>) {
+        if let Err(error) = self.connect() {
+            return refuse(jobs, &error);
+        }
+        let before = self.counts;
+        let (mut batch, mut jobs) = (Batch::default(), jobs.into_iter());
+        match self.write(&mut batch, &mut jobs) {
+            Ok(()) if batch.is_empty() => answer(batch),
+            Ok(()) => self.commit(batch, before),
+            Err(error) => {
+                let error = engine_error(&error);
+                tracing::error!(%error, "messages were not taken");
+                self.roll_back(before);
+                refuse_batch(batch, &error);
+                refuse(jobs, &error);
+            }
+        }
+    }
+
+    /// Writes messages in a transaction that is left open, unless there was nothing to write.
+    fn write(&mut self, batch: &mut Batch, jobs: &mut vec::IntoIter<Job>) -> rusqlite::Result<()> {
+        let Some(now) = jobs.as_slice().last().map(|job| job.now) else { return Ok(()) };
+        batch.synced = Batch::wants_sync(jobs.as_slice());
+        self.sync(batch.synced)?;
+        self.execute("BEGIN IMMEDIATE")?;
+        let Some(connection) = &self.connection else { return Ok(()) };
+        let mut desk = Desk { connection, keyring: &mut self.keyring, counts: &mut self.counts };
+        for job in jobs {
+            batch.write(&mut desk, job)?;
+        }
+        if batch.is_empty() { connection.execute_batch("ROLLBACK") } else { batch.finish(&mut desk, now) }
+    }
+
+    fn commit(&mut self, batch: Batch, before: Counts) {
+        batch.raise_floors();
+        let Err(error) = self.execute("COMMIT") else { return self.done(batch) };
+        tracing::error!(%error, "a commit failed; looking whether it is one");
+        self.connection = None;
+        match self.reopen().and_then(|()| self.holds(batch.last_id)) {
+            Ok(true) => self.done(batch),
+            Ok(false) => {
+                self.take_back(before);
+                refuse_batch(batch, &engine_error(&error));
+            }
+            Err(again) => {
+                tracing::error!(error = %again, "the store can't be opened again yet");
+                self.connection = None;
+                self.leave_unsettled(batch);
+            }
+        }
+    }
+
+    /// A batch is kept: shows it, then acks it.
+    fn done(&mut self, batch: Batch) {
+        self.keyring.keep();
+        if batch.synced {
+            if let Err(error) = self.store.acked.write(batch.last_id) {
+                tracing::warn!(%error, "can't note what was acked; a damaged log may go unnoticed");
+            }
+            self.sync_due = None;
+        } else if batch.sync_soon {
+            self.sync_due.get_or_insert_with(|| Instant::now() + SYNC_INTERVAL);
+        }
+        self.show(&batch);
+        answer(batch);
+    }
+
+    fn show(&mut self, batch: &Batch) {
+        for part in batch.parts().filter(|part| !part.frames.is_empty()) {
+            part.log.state.lock().publish(&part.frames, part.ledger);
+            self.tails.push(&part.log, &part.frames);
+        }
+    }
+
+    fn roll_back(&mut self, before: Counts) {
+        self.take_back(before);
+        let undone = self.connection.as_ref().is_some_and(|connection| {
+            connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
+        });
+        if !undone {
+            self.connection = None;
+        }
+    }
+
+    fn take_back(&mut self, before: Counts) {
+        self.keyring.take_back();
+        // Rooms and commits may leave numbers out.
+        self.counts.message = before.message;
+    }
+
+    // A store that has failed.
+
+    fn connect(&mut self) -> Result<(), EngineError> {
+        if self.connection.is_some() {
+            return Ok(());
+        }
+        self.reopen().and_then(|()| self.settle()).map_err(|error| {
+            self.connection = None;
+            engine_error(&error)
+        })
+    }
+
+    /// Opens the store anew. What can be seen in it then is on the disk: the checkpoint has written and synced it.
+    fn reopen(&mut self) -> rusqlite::Result<()> {
+        let connection = self.store.connect()?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        self.syncing = true;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    fn holds(&self, id: i64) -> rusqlite::Result<bool> {
+        let Some(connection) = &self.connection else { return Ok(false) };
+        connection.prepare_cached("SELECT 1 FROM msg WHERE id = ?1")?.exists([id])
+    }
+
+    /// Nobody knows whether a batch is kept: its positions are told, and never given again.
+    fn leave_unsettled(&mut self, mut batch: Batch) {
+        for part in batch.parts() {
+            part.log.state.lock().ledger.burned = part.ledger.head;
+        }
+        for written in &mut batch.written {
+            let outcome = written.not_durable();
+            let (nobody, _) = tokio::sync::oneshot::channel();
+            let _ = std::mem::replace(&mut written.answer, nobody).send(outcome);
+        }
+        self.unsettled = Some(batch);
+    }
+
+    /// The store is open again: now it can be seen.
+    fn settle(&mut self) -> rusqlite::Result<()> {
+        let Some(batch) = &self.unsettled else { return Ok(()) };
+        let kept = self.holds(batch.last_id)?;
+        let Some(batch) = self.unsettled.take() else { return Ok(()) };
+        tracing::info!(kept, "the store is open again");
+        if kept {
+            self.done(batch);
+        } else {
+            self.keyring.take_back();
+            answer(batch);
+        }
+        Ok(())
+    }
+
+    // Time.
+
+    fn tick(&mut self, now: Option<Now>) {
+        if self.sync_due.is_some_and(|due| due <= Instant::now()) {
+            self.sync_now();
+        }
+        let Some(now) = now else { return };
+        if let Err(error) = self.connect() {
+            return tracing::error!(%error, "the store can't be opened yet");
+        }
+        let Some(connection) = &self.connection else { return };
+        let swept = self.sweep.step((connection, &mut self.keyring), &self.logs, (now, self.counts.message));
+        if let Err(error) = swept {
+            tracing::error!(%error, "what is old can't be taken off the disk");
+            if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
+                self.connection = None;
+            }
+        }
+        self.watch_wal();
+    }
+
+    fn watch_wal(&mut self) {
+        let bytes = self.store.wal_bytes();
+        if bytes > WAL_BYTES_ALARM && !self.alarmed {
+            tracing::warn!(bytes, "SQLite's log grows: something reads the database and doesn't let go");
+        }
+        self.alarmed = bytes > WAL_BYTES_ALARM;
+    }
+
+    /// Syncs what was committed without.
+    fn sync_now(&mut self) {
+        self.sync_due = None;
+        let synced = self
+            .sync(true)
+            .and_then(|()| self.execute("UPDATE meta SET value = value + 1 WHERE key = 'syncs'"));
+        if let Err(error) = synced {
+            tracing::error!(%error, "what was acked without a sync may not be on the disk yet");
+            self.sync_due = Some(Instant::now() + SYNC_INTERVAL);
+        }
+    }
+
+    /// Whether commits from now on wait for the disk.
+    fn sync(&mut self, wanted: bool) -> rusqlite::Result<()> {
+        let Some(connection) = self.connection.as_ref().filter(|_| wanted != self.syncing) else {
+            return Ok(());
+        };
+        connection.pragma_update(None, "synchronous", if wanted { "FULL" } else { "NORMAL" })?;
+        self.syncing = wanted;
+        Ok(())
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        connection.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    // The end.
+
+    fn end(mut self) {
+        let ended = self.connect().map_err(|error| error.to_string()).and_then(|()| {
+            self.sync(true)
+                .and_then(|()| self.execute("UPDATE meta SET value = 1 WHERE key = 'clean'"))
+                .map_err(|error| error.to_string())
+        });
+        match ended {
+            Ok(()) => tracing::debug!("the store is closed"),
+            Err(error) => tracing::error!(error, "the store is not closed in order; what was acked is kept"),
+        }
+    }
+}
+
+/// Refuses whatever still waits when the thread ends, in order or not.
+struct Abandon(Arc<Logs>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.inbox().abandon();
+    }
+}
+
+/// Answers what a batch came to. Whoever no longer waits is passed over.
+fn answer(batch: Batch) {
+    for written in batch.written {
+        written.log.state.lock().answered();
+        let _ = written.answer.send(written.outcome);
+    }
+}
+
+fn refuse_batch(mut batch: Batch, error: &EngineError) {
+    for written in &mut batch.written {
+        written.outcome = Err(unavailable(error));
+    }
+    answer(batch);
+}
+
+fn refuse(jobs: impl IntoIterator<Item = Job>, error: &EngineError) {
+    for job in jobs {
+        job.log.state.lock().answered();
+        let _ = job.answer.send(Err(unavailable(error)));
+    }
+}
+
+/// For the sender; the log of the server says more.
+fn unavailable(error: &EngineError) -> AppendError {
+    AppendError::Unavailable(match error {
+        EngineError::Unavailable(message) => message.clone(),
+        EngineError::Corrupt(_) => "the store is damaged; the server's log says more".into(),
+    })
+}
