@@ -1,1 +1,1 @@
-"""Recorded runs over WebSocket, and the checker that judges them."""
+"""Recorded runs over WebSocket, judged by `roomcast verify`."""

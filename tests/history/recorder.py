@@ -133,11 +133,10 @@ class Reader:
             await client.cut()
 
     async def join(self, client):
-        since = [self.epoch, self.seq] if self.epoch is not None else None
-        asked = {"epoch": self.epoch, "seq": self.seq} if since else None
-        ack = await client.join(self.whole.room, **({"since": asked} if since else {}))
+        since = {"since": {"epoch": self.epoch, "seq": self.seq}} if self.epoch is not None else {}
+        ack = await client.join(self.whole.room, **since)
         where = {key: ack[key] for key in ("epoch", "seq", "from", "recovered")}
-        self.whole.record("join", self.name, **where, **({"since": since} if since else {}))
+        self.whole.record("join", self.name, **where, **since)
         if not since:
             await self.move(ack["epoch"], ack["from"])
 

@@ -1,23 +1,14 @@
-"""Recorded runs against the real server, judged by the checker (SEMANTICS S1, S2, S4, S5)."""
+"""Recorded runs against the real server, judged by `roomcast verify` (SEMANTICS S1, S2, S4, S5)."""
 
 import asyncio
-import json
 
 import pytest
 
-from history.checker import check
 from history.recorder import Run
 from support import server as servers
+from support.verdict import judge
 
 ANYBODY = {"pattern": "*", "anonymous": ["*"]}
-
-
-def judge(history, tmp_path):
-    """Fails with the violations, and leaves the history where the checker can be run on it again."""
-    file = tmp_path / "history.jsonl"
-    file.write_text("".join(json.dumps(event) + "\n" for event in history))
-    violations = check(history)
-    assert violations == [], f"{file}:\n" + "\n".join(violations[:20])
 
 
 def kinds(history):

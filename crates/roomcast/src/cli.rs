@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{bench, check, config, dev, init, publish, serve, subscribe, token},
+    commands::{bench, check, config, dev, init, publish, serve, subscribe, token, verify},
     failure::Failure,
 };
 
@@ -35,6 +35,7 @@ enum Command {
     Pub(publish::Args),
     Sub(subscribe::Args),
     Bench(Box<roomcast_bench::Args>),
+    Verify(verify::Args),
 }
 
 impl Cli {
@@ -50,6 +51,7 @@ impl Cli {
             Command::Pub(args) => args.run(),
             Command::Sub(args) => args.run(),
             Command::Bench(args) => bench::run(&args),
+            Command::Verify(args) => args.run(),
         }
     }
 }

@@ -11,3 +11,4 @@ pub(crate) mod publish;
 pub(crate) mod serve;
 pub(crate) mod subscribe;
 pub(crate) mod token;
+pub(crate) mod verify;

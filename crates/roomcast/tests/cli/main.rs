@@ -9,6 +9,7 @@ mod init;
 mod start;
 mod talk;
 mod token;
+mod verify;
 
 use std::{
     fs,
