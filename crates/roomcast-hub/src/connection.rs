@@ -4,8 +4,7 @@
 //! has something for the client writes it, and only a full socket gets a flusher, for as long as it is full.
 
 use std::{
-    fmt,
-    io::{self, Read as _},
+    fmt, io,
     net::Shutdown,
     sync::{
         Arc,
@@ -15,11 +14,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
-use roomcast_protocol::{Close, Queue, Wire};
+use roomcast_protocol::{Close, Positions, Queue, Wire, server};
 use roomcast_session::{Identity, Now, Session, Tick};
-use socket2::SockRef;
-use tokio::{io::Interest, net::TcpStream};
 
 use crate::{
     drain::Run,
@@ -27,6 +25,7 @@ use crate::{
     hub::Shared,
     outbox::{Flow, Outbox, Outlet},
     room::Room,
+    sink::{Pipe, Sink},
 };
 
 /// How long a closed connection may take to hang up, in milliseconds.
@@ -45,41 +44,12 @@ pub enum Departure {
     Lost,
 }
 
-/// A socket that can be written from anywhere.
-#[derive(Debug)]
-pub(crate) struct Socket(TcpStream);
-
-impl Socket {
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    /// Reads what is there. A short read says that the socket is empty: the runtime is told so at once, which
-    /// spares the read that would find it out. (It wakes on edges; what comes later wakes again.)
-    fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut read = 0;
-        let outcome = self.0.try_io(Interest::READABLE, || {
-            read = (&*SockRef::from(&self.0)).read(buffer)?;
-            if 0 < read && read < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match outcome {
-            Err(error) if read == 0 => Err(error),
-            _ => Ok(read),
-        }
-    }
-
-    /// Ends one or both directions; whoever waits for the socket wakes up. It may be gone already.
-    fn shut(&self, how: Shutdown) {
-        let _ = SockRef::from(&self.0).shutdown(how);
-    }
-}
-
 /// One client's connection.
 pub struct Connection {
     id: ConnectionId,
     attempt: u32,
     wire: Wire,
-    socket: Socket,
+    sink: Sink,
     shared: Arc<Shared>,
     pub(crate) session: Mutex<Session<Arc<Room>>>,
     outbox: Mutex<Outbox>,
@@ -96,7 +66,7 @@ impl fmt::Debug for Connection {
 impl Connection {
     pub(crate) fn new(
         (id, attempt): (ConnectionId, u32),
-        (socket, wire): (TcpStream, Wire),
+        (sink, wire): (Sink, Wire),
         shared: Arc<Shared>,
         (session, queue): (Session<Arc<Room>>, Queue),
     ) -> Self {
@@ -106,7 +76,7 @@ impl Connection {
             id,
             attempt,
             wire,
-            socket: Socket(socket),
+            sink,
             shared,
             session: Mutex::new(session),
             outbox: Mutex::new(Outbox::new(queue)),
@@ -119,6 +89,10 @@ impl Connection {
     /// Which one.
     pub fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    pub(crate) fn wire(&self) -> Wire {
+        self.wire
     }
 
     pub(crate) fn attempt(&self) -> u32 {
@@ -135,19 +109,25 @@ impl Connection {
     }
 
     fn outlet(&self) -> Outlet<'_> {
-        Outlet { id: self.id, socket: &self.socket, wire: self.wire, counters: &self.shared.counters }
+        Outlet { id: self.id, sink: &self.sink, wire: self.wire, counters: &self.shared.counters }
     }
 
     // Reading.
 
-    /// Waits until the socket can be read.
+    /// Waits until the socket can be read. Only a connection over bare TCP is read here.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.0.poll_read_ready(cx)
+        match &self.sink {
+            Sink::Socket(socket) => socket.0.poll_read_ready(cx),
+            Sink::Pipe(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
     }
 
     /// Reads what is there, or says `WouldBlock`; 0 is the end.
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.try_read(buffer)
+        match &self.sink {
+            Sink::Socket(socket) => socket.try_read(buffer),
+            Sink::Pipe(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Waits until the client has taken enough of its answers to be read again.
@@ -234,15 +214,19 @@ impl Connection {
     }
 
     fn spawn_flusher(self: &Arc<Self>) {
-        self.shared.runtime.spawn(self.clone().flush_when_writable());
+        match &self.sink {
+            Sink::Socket(_) => self.shared.runtime.spawn(self.clone().flush_when_writable()),
+            Sink::Pipe(_) => self.shared.runtime.spawn(self.clone().watch_pipe()),
+        };
     }
 
     /// Serves a connection whose socket was full, for as long as it is.
     async fn flush_when_writable(self: Arc<Self>) {
         let stall = self.shared.limits.write_stall_timeout;
+        let Sink::Socket(socket) = &self.sink else { return };
         loop {
-            let Ok(writable) = tokio::time::timeout(stall, self.socket.0.writable()).await else {
-                return self.give_up().await;
+            let Ok(writable) = tokio::time::timeout(stall, socket.0.writable()).await else {
+                return self.clone().give_up().await;
             };
             let done = writable.is_err() || self.outbox.lock().flush(self.outlet());
             if done {
@@ -252,11 +236,26 @@ impl Connection {
         }
     }
 
+    /// Watches a pipe that was full: its transport takes what there is, unless its reader takes nothing.
+    async fn watch_pipe(self: Arc<Self>) {
+        let Sink::Pipe(pipe) = &self.sink else { return };
+        loop {
+            let taken = pipe.taken();
+            tokio::time::sleep(self.shared.limits.write_stall_timeout).await;
+            if self.outbox.lock().flow != Flow::Blocked {
+                return;
+            }
+            if pipe.taken() == taken {
+                return self.clone().give_up().await;
+            }
+        }
+    }
+
     /// No byte moved for too long: says so, in case the client looks again, and hangs up.
     async fn give_up(self: Arc<Self>) {
         self.shared.counters.too_slow_total.add(1);
         tracing::debug!(connection = self.id.0, "closing: the client took no byte in time");
-        let mut queue = Queue::default();
+        let mut queue = Queue::of(self.wire);
         self.session.lock().close(
             Close::TooSlow,
             "no byte was taken for too long; reconnect and resume",
@@ -265,14 +264,15 @@ impl Connection {
         self.outbox.lock().queue.extend(queue.bytes());
         self.depart(Departure::Lost);
         let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), self.write_out()).await;
-        self.socket.shut(Shutdown::Both);
+        self.sink.shut(Shutdown::Both);
     }
 
     /// Writes what the queue still holds, after the rooms are left.
     async fn write_out(&self) {
-        while self.socket.0.writable().await.is_ok() {
+        let Sink::Socket(socket) = &self.sink else { return };
+        while socket.0.writable().await.is_ok() {
             let mut outbox = self.outbox.lock();
-            let Ok(written) = self.socket.try_write(outbox.queue.bytes()) else { continue };
+            let Ok(written) = self.sink.try_write(outbox.queue.bytes()) else { continue };
             outbox.queue.advance(written);
             if outbox.queue.is_empty() {
                 return;
@@ -284,31 +284,90 @@ impl Connection {
     fn after_flush(&self) {
         let closed = self.session.lock().is_closed();
         if closed {
-            self.socket.shut(Shutdown::Write);
+            self.sink.shut(Shutdown::Write);
         }
+    }
+
+    // Being read out, for what has a pipe.
+
+    fn pipe(&self) -> Option<&Pipe> {
+        match &self.sink {
+            Sink::Pipe(pipe) => Some(pipe),
+            Sink::Socket(_) => None,
+        }
+    }
+
+    /// The next bytes for the client; `None` at the end.
+    pub(crate) fn poll_chunk(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(pipe) = self.pipe() else { return Poll::Ready(None) };
+        pipe.poll_take(cx).map(|taken| {
+            let (chunk, is_last) = taken?;
+            if is_last {
+                self.refill();
+            }
+            Some(chunk)
+        })
+    }
+
+    /// The pipe was emptied: what didn't fit goes on.
+    fn refill(self: &Arc<Self>) {
+        let mut outbox = self.outbox.lock();
+        if outbox.flow != Flow::Blocked {
+            return;
+        }
+        let done = outbox.flush(self.outlet());
+        drop(outbox);
+        if done {
+            self.after_flush();
+        }
+    }
+
+    /// Waits until there is something to take, or the end.
+    pub(crate) fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.pipe().map_or(Poll::Ready(()), |pipe| pipe.poll_stirred(cx))
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.pipe().is_none_or(Pipe::has_ended)
+    }
+
+    /// All that is there, and where the client stands after it; `None` if it was told to reload meanwhile.
+    pub(crate) fn take_all(&self) -> Option<(Vec<Bytes>, Positions)> {
+        let outbox = self.outbox.lock();
+        let chunks = self.pipe().map(Pipe::take_all).unwrap_or_default();
+        (!outbox.was_reset).then(|| (chunks, outbox.positions()))
     }
 
     // Ends.
 
     /// Tells the client something of its own.
     pub(crate) fn say(self: &Arc<Self>, write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue)) {
-        let mut queue = Queue::default();
+        let mut queue = Queue::of(self.wire);
         write(&mut self.session.lock(), &mut queue);
         self.answer(&queue);
     }
 
     /// Ends a connection that is not let in: the close is all it is told.
     pub(crate) fn refuse(self: &Arc<Self>, close: Close, text: &str) {
-        self.outbox.lock().queue = Queue::default();
+        self.outbox.lock().queue = Queue::of(self.wire);
         self.close(close, text, Departure::Lost);
     }
 
     /// Ends the connection with a close; the client hangs up, or is hung up on after a while.
     pub fn close(self: &Arc<Self>, close: Close, text: &str, departure: Departure) {
-        self.say(|session, queue| session.close(close, text, queue));
+        let now = self.shared.now();
+        self.say(|session, queue| {
+            if self.wire == Wire::Events
+                && !session.is_closed()
+                && let Some(code) = close.code()
+            {
+                queue.push(|out| server::error(server::Head::at(now.wall), code, text, None, out));
+            }
+            session.close(close, text, queue);
+        });
         self.depart(departure);
         if self.outbox.lock().queue.is_empty() {
-            self.socket.shut(Shutdown::Write);
+            self.sink.shut(Shutdown::Write);
         }
         self.shared.schedule_connection(self.shared.now().ms + LINGER_MS, self);
     }
@@ -332,17 +391,17 @@ impl Connection {
         let flow = std::mem::replace(&mut self.outbox.lock().flow, Flow::Ended);
         // A flusher waits for a socket that will never be written again; without one, dropping it is enough.
         if flow == Flow::Blocked {
-            self.socket.shut(Shutdown::Both);
+            self.sink.shut(Shutdown::Both);
         }
     }
 
     /// Looks at the clock. Answers when to look again.
     pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
-        let mut queue = Queue::default();
+        let mut queue = Queue::of(self.wire);
         let tick = {
             let mut session = self.session.lock();
             if session.is_closed() {
-                self.socket.shut(Shutdown::Both);
+                self.sink.shut(Shutdown::Both);
                 return None;
             }
             session.tick(now, &mut queue)

@@ -9,7 +9,8 @@ use std::sync::{
     atomic::{AtomicU8, Ordering},
 };
 
-use roomcast_protocol::Wire;
+use bytes::Bytes;
+use roomcast_protocol::{Frame, Wire, events};
 use smallvec::SmallVec;
 
 use crate::{
@@ -65,7 +66,7 @@ pub(crate) struct Run<'a> {
     base: u64,
     end: Cursor,
     entries: SmallVec<[Entry; 4]>,
-    joined: SmallVec<[(Form, Vec<u8>); 1]>,
+    joined: SmallVec<[(Form, Bytes); 1]>,
     delivered: u64,
 }
 
@@ -102,17 +103,33 @@ impl<'a> Run<'a> {
 
     /// The bytes for a reader: a single frame as it is, several joined.
     pub(crate) fn bytes(&mut self, wire: Wire, roster: bool) -> &[u8] {
-        if self.is_one_for_all() {
+        if matches!(wire, Wire::Plain | Wire::Deflate(_)) && self.is_one_for_all() {
             return self.entries[0].frame.on(wire);
         }
-        let form = (wire, roster);
-        let at = self.joined.iter().position(|(joined, _)| *joined == form).unwrap_or_else(|| {
-            let mut bytes = Vec::new();
-            self.frames(form).for_each(|(_, frame)| bytes.extend_from_slice(frame));
-            self.joined.push((form, bytes));
-            self.joined.len() - 1
-        });
+        let at = self.join((wire, roster));
         &self.joined[at].1
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn shared(&mut self, wire: Wire, roster: bool) -> Bytes {
+        let at = self.join((wire, roster));
+        self.joined[at].1.clone()
+    }
+
+    /// Joins the frames of a form, once.
+    fn join(&mut self, form: Form) -> usize {
+        self.joined.iter().position(|(joined, _)| *joined == form).unwrap_or_else(|| {
+            let mut bytes = Vec::new();
+            let epoch = (form.0 == Wire::Events).then(|| self.room.log().bounds().epoch);
+            for (_, frame) in self.frames(form) {
+                if let Some(epoch) = epoch.as_ref().filter(|_| frame.seq() > 0) {
+                    events::push_position(epoch, frame.seq(), &mut bytes);
+                }
+                frame.write(form.0, &mut bytes);
+            }
+            self.joined.push((form, bytes.into()));
+            self.joined.len() - 1
+        })
     }
 
     fn is_one_for_all(&self) -> bool {
@@ -120,17 +137,17 @@ impl<'a> Run<'a> {
     }
 
     /// The frames of a form, each with its entry's number.
-    fn frames(&self, (wire, roster): Form) -> impl Iterator<Item = (usize, &[u8])> {
+    fn frames(&self, (_, roster): Form) -> impl Iterator<Item = (usize, &Frame)> {
         let wanted = move |entry: &Entry| roster || entry.audience != Audience::Roster;
         let entries = self.entries.iter().enumerate().filter(move |(_, entry)| wanted(entry));
-        entries.map(move |(i, entry)| (i, entry.frame.on(wire)))
+        entries.map(|(i, entry)| (i, &*entry.frame))
     }
 
-    /// Where a reader stands that took so many bytes of [`Self::bytes`], and where the frame it is in ends.
+    /// Where the reader of a socket stands that took so many bytes of [`Self::bytes`], and where the frame it is in ends.
     pub(crate) fn place_of(&self, taken: usize, wire: Wire, roster: bool) -> (Cursor, usize) {
         let mut end = 0;
         for (i, frame) in self.frames((wire, roster)) {
-            end += frame.len();
+            end += frame.on(wire).len();
             if end >= taken {
                 let seq = self.entries[..=i].iter().map(|entry| entry.frame.seq()).max().unwrap_or(0);
                 return (Cursor { index: self.base + i as u64 + 1, seq }, end);

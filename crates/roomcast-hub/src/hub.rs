@@ -22,6 +22,7 @@ use crate::{
     rooms::{IdleRooms, Rooms},
     rule::Rules,
     sessions::{Claim, Sessions},
+    sink::{Sink, Socket},
     wheel::{SLOT_MS, Wheel},
 };
 
@@ -346,9 +347,13 @@ impl Hub {
         let identity = Arc::new(identity);
         let mut queue = Queue::default();
         let session = Session::open(shared.now(), identity.clone(), shared.limits.clone(), &mut queue);
-        let id = ConnectionId(self.0.connections.fetch_add(1, Ordering::Relaxed));
-        let connection =
-            Arc::new(Connection::new((id, attempt), (socket, wire), shared.clone(), (session, queue)));
+        let id = self.next_id();
+        let connection = Arc::new(Connection::new(
+            (id, attempt),
+            (Sink::Socket(Socket(socket)), wire),
+            shared.clone(),
+            (session, queue),
+        ));
         match self.0.sessions.claim(&identity, &connection) {
             Claim::Fresh => {}
             Claim::Displaces(older) => {
@@ -367,6 +372,18 @@ impl Hub {
         }
         turn.finish();
         Ok(connection)
+    }
+
+    pub(crate) fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.0.connections.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
     /// Begins a turn of a connection's reading.

@@ -3,16 +3,17 @@
 
 use std::{cell::RefCell, io, sync::Arc, task::Waker};
 
-use roomcast_protocol::{Queue, Reset, Wire};
+use roomcast_protocol::{Frame, Position, Positions, Queue, Reset, Wire, events};
 use smallvec::SmallVec;
 
 use crate::{
-    connection::{ConnectionId, Socket},
+    connection::ConnectionId,
     counters::Counters,
     drain::Run,
     engine::{Page, Range},
     feed::{Audience, Cursor, Entry},
     room::Room,
+    sink::Sink,
 };
 
 /// Bytes taken from one room before the next has its turn.
@@ -56,6 +57,8 @@ struct Mark {
     cursor: Cursor,
     /// Set when from here on the reader is at the tip again.
     live_from: Option<u64>,
+    /// Set when the reader was told to reload.
+    reset: bool,
 }
 
 /// Buffers of one thread for putting writes together.
@@ -63,6 +66,8 @@ struct Mark {
 struct Scratch {
     bytes: Vec<u8>,
     marks: Vec<Mark>,
+    /// The seq up to which each reading has come, for whom each block must say it.
+    seqs: Vec<u64>,
 }
 
 thread_local! {
@@ -73,7 +78,7 @@ thread_local! {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outlet<'a> {
     pub(crate) id: ConnectionId,
-    pub(crate) socket: &'a Socket,
+    pub(crate) sink: &'a Sink,
     pub(crate) wire: Wire,
     pub(crate) counters: &'a Counters,
 }
@@ -85,12 +90,14 @@ pub(crate) struct Outbox {
     pub(crate) flow: Flow,
     /// Whoever waits for the queue to get shorter.
     pub(crate) reader: Option<Waker>,
+    /// The client was told to reload.
+    pub(crate) was_reset: bool,
     readings: SmallVec<[Reading; 1]>,
 }
 
 impl Outbox {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, flow: Flow::Open, reader: None, readings: SmallVec::new() }
+        Self { queue, flow: Flow::Open, reader: None, was_reset: false, readings: SmallVec::new() }
     }
 
     // Rooms.
@@ -150,14 +157,24 @@ impl Outbox {
         self.readings.iter_mut().for_each(|reading| reading.held = false);
     }
 
+    /// Where the client stands in its rooms.
+    pub(crate) fn positions(&self) -> Positions {
+        positions(&self.readings, |slot| self.readings[slot].cursor.seq)
+    }
+
     // Writing.
 
     /// Serves one room's run to this reader: with the shared bytes if it stands where the run begins.
     /// Answers whether it is behind now.
     pub(crate) fn deliver(&mut self, slot: usize, run: &mut Run<'_>, outlet: Outlet<'_>) -> bool {
+        // An id of several rooms is the reader's own.
+        let has_own_ids = outlet.wire == Wire::Events && self.readings.len() > 1;
         let Some(reading) = self.readings.get_mut(slot).filter(|reading| reading.reads(run.room())) else {
             return false;
         };
+        if let (Sink::Pipe(pipe), Wire::List, true) = (outlet.sink, outlet.wire, reading.roster) {
+            pipe.ring();
+        }
         if self.flow != Flow::Open || reading.held {
             return self.flow == Flow::Blocked;
         }
@@ -165,7 +182,7 @@ impl Outbox {
             return false;
         }
         let shares = reading.cursor.index == run.base() && reading.live_from <= run.base();
-        if !shares || !self.queue.is_empty() || run.is_not_for(outlet.id) {
+        if !shares || has_own_ids || !self.queue.is_empty() || run.is_not_for(outlet.id) {
             return !self.flush(outlet);
         }
         let bytes = run.bytes(outlet.wire, reading.roster);
@@ -173,8 +190,13 @@ impl Outbox {
             reading.cursor.advance(run.end());
             return false;
         }
-        match outlet.socket.try_write(bytes) {
-            Ok(n) if n == bytes.len() => {
+        let due = bytes.len();
+        let written = match outlet.sink {
+            Sink::Socket(_) => outlet.sink.try_write(bytes),
+            Sink::Pipe(pipe) => pipe.put(|| run.shared(outlet.wire, reading.roster)),
+        };
+        match written {
+            Ok(n) if n == due => {
                 reading.cursor.advance(run.end());
                 run.count_delivery();
                 false
@@ -211,7 +233,7 @@ impl Outbox {
                     self.caught_up();
                     return true;
                 }
-                match outlet.socket.try_write(&scratch.bytes) {
+                match outlet.sink.try_write(&scratch.bytes) {
                     Ok(n) => {
                         self.settle(scratch, n, outlet);
                         written += n;
@@ -245,13 +267,17 @@ impl Outbox {
     fn gather(&self, outlet: Outlet<'_>, scratch: &mut Scratch) {
         scratch.bytes.clear();
         scratch.marks.clear();
+        scratch.seqs.clear();
         scratch.bytes.extend_from_slice(self.queue.bytes());
+        if outlet.wire == Wire::Events {
+            scratch.seqs.extend(self.readings.iter().map(|reading| reading.cursor.seq));
+        }
         for (slot, reading) in self.readings.iter().enumerate() {
             if let Some(room) = &reading.room
                 && !reading.held
                 && reading.cursor.index != room.feed().tip()
             {
-                reading.gather(slot, room, outlet, scratch);
+                reading.gather((slot, &self.readings), room, outlet, scratch);
             }
         }
     }
@@ -267,6 +293,7 @@ impl Outbox {
             }
             let reading = &mut self.readings[mark.slot];
             reading.cursor = mark.cursor;
+            self.was_reset |= mark.reset;
             if let Some(live_from) = mark.live_from {
                 (reading.lagged, reading.live_from) = (false, live_from);
             }
@@ -283,24 +310,47 @@ impl Outbox {
     }
 }
 
+/// Where a client stands that has come so far in each of its readings: in one room, or by name.
+fn positions(readings: &[Reading], seq: impl Fn(usize) -> u64) -> Positions {
+    let open = readings.iter().enumerate().filter_map(|(slot, reading)| Some((slot, reading.room.as_ref()?)));
+    let mut each: Vec<_> = open
+        .map(|(slot, room)| {
+            (room.name().clone(), Position { epoch: room.log().bounds().epoch, seq: seq(slot) })
+        })
+        .collect();
+    match each.pop() {
+        Some((_, position)) if each.is_empty() => Positions::One(position),
+        last => {
+            each.extend(last);
+            Positions::Each(each)
+        }
+    }
+}
+
 impl Reading {
     fn reads(&self, room: &Arc<Room>) -> bool {
         self.room.as_ref().is_some_and(|reads| Arc::ptr_eq(reads, room))
     }
 
     /// Appends what of its room is due to this reader, at most about one turn's worth.
-    fn gather(&self, slot: usize, room: &Room, outlet: Outlet<'_>, scratch: &mut Scratch) {
+    fn gather(
+        &self,
+        (slot, readings): (usize, &[Self]),
+        room: &Room,
+        outlet: Outlet<'_>,
+        scratch: &mut Scratch,
+    ) {
         let (mut cursor, mut live_from) = (self.cursor, self.live_from);
         // Who stands where the feed no longer reaches has missed what is ephemeral, however that came about.
         if self.lagged || !room.feed().reaches(cursor.index) {
             let seen = cursor.index.max(live_from);
-            let mut queue = Queue::after(std::mem::take(&mut scratch.bytes));
+            let mut queue = Queue::after(outlet.wire, std::mem::take(&mut scratch.bytes));
             live_from = room.catch_up(self.roster, seen, &mut queue);
             scratch.bytes = queue.into_bytes();
             scratch.mark(slot, cursor, Some(live_from));
         }
         let Some(entries) = room.feed().since(&mut cursor, live_from, TURN_BYTES) else {
-            return self.recall(slot, room, (cursor, live_from), outlet, scratch);
+            return self.recall((slot, readings), room, (cursor, live_from), outlet, scratch);
         };
         // Its place in the feed is known from here on, even if nothing is due.
         scratch.mark(slot, cursor, None);
@@ -308,7 +358,7 @@ impl Reading {
             let seq = entry.frame.seq();
             let is_due = if entry.is_logged() { seq > cursor.seq } else { cursor.index >= live_from };
             if is_due && self.wants(&entry, outlet.id) {
-                scratch.bytes.extend_from_slice(entry.frame.on(outlet.wire));
+                scratch.push((slot, readings), &entry.frame, outlet.wire);
             }
             cursor = Cursor { index: cursor.index + 1, seq: cursor.seq.max(seq) };
             scratch.mark(slot, cursor, None);
@@ -318,7 +368,7 @@ impl Reading {
     /// Appends what the feed no longer has from the log, or tells the reader to reload.
     fn recall(
         &self,
-        slot: usize,
+        (slot, readings): (usize, &[Self]),
         room: &Room,
         (mut cursor, live_from): (Cursor, u64),
         outlet: Outlet<'_>,
@@ -329,14 +379,16 @@ impl Reading {
         let frames = match batch {
             Ok(batch) if !batch.frames.is_empty() => batch.frames,
             _ => {
-                let mut queue = Queue::after(std::mem::take(&mut scratch.bytes));
-                let end = room.reset(Reset::TooOld, self.roster, &mut queue);
+                let mut queue = Queue::after(outlet.wire, std::mem::take(&mut scratch.bytes));
+                let standing =
+                    |seq| positions(readings, |of| if of == slot { seq } else { scratch.seqs[of] });
+                let end = room.reset(Reset::TooOld, self.roster, (outlet.wire, &standing), &mut queue);
                 scratch.bytes = queue.into_bytes();
-                return scratch.mark(slot, end, Some(live_from.max(end.index)));
+                return scratch.mark_reset(slot, end, live_from.max(end.index));
             }
         };
         for frame in frames {
-            scratch.bytes.extend_from_slice(frame.on(outlet.wire));
+            scratch.push((slot, readings), &frame, outlet.wire);
             cursor.seq = frame.seq();
             scratch.mark(slot, cursor, None);
         }
@@ -353,6 +405,24 @@ impl Reading {
 
 impl Scratch {
     fn mark(&mut self, slot: usize, cursor: Cursor, live_from: Option<u64>) {
-        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, live_from });
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, live_from, reset: false });
+    }
+
+    fn mark_reset(&mut self, slot: usize, cursor: Cursor, live_from: u64) {
+        if let Some(seq) = self.seqs.get_mut(slot) {
+            *seq = cursor.seq;
+        }
+        let live_from = Some(live_from);
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, live_from, reset: true });
+    }
+
+    /// Appends a frame, after the reader's position if it has one and the wire a place for it.
+    fn push(&mut self, (slot, readings): (usize, &[Reading]), frame: &Frame, wire: Wire) {
+        if wire == Wire::Events && frame.seq() > 0 {
+            self.seqs[slot] = frame.seq();
+            let standing = positions(readings, |slot| self.seqs[slot]);
+            events::push_positions(&standing, &mut self.bytes);
+        }
+        frame.write(wire, &mut self.bytes);
     }
 }

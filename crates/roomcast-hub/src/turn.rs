@@ -45,7 +45,7 @@ impl<'c> Turn<'c> {
             connection,
             session,
             now,
-            answers: Queue::default(),
+            answers: Queue::of(connection.wire()),
             moved: SmallVec::new(),
             congested: false,
             departure: Departure::Lost,
@@ -129,7 +129,7 @@ impl<'c> Turn<'c> {
         self.congested = self.connection.is_congested();
         let mut bytes = std::mem::take(&mut self.answers).into_bytes();
         bytes.clear();
-        self.answers = Queue::after(bytes);
+        self.answers = Queue::after(self.connection.wire(), bytes);
     }
 
     fn act(&mut self, action: Action<'_, Arc<Room>>) {

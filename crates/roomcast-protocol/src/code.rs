@@ -111,6 +111,13 @@ closes! {
     TakenOver 4009 "taken_over" "no" "The same session connected elsewhere."
 }
 
+impl Close {
+    /// The error code of the same name, if there is one.
+    pub fn code(self) -> Option<Code> {
+        Code::ALL.iter().copied().find(|code| code.name() == self.reason())
+    }
+}
+
 /// The page of the documentation that lists both tables, in Markdown.
 pub fn tables_markdown() -> String {
     use std::fmt::Write as _;

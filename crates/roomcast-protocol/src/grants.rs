@@ -36,6 +36,12 @@ impl Rights {
         Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, rights)| *rights)
     }
 
+    /// The rights that are not in `others`.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
     /// Whether every right of `wanted` is in this set.
     pub const fn allow(self, wanted: Self) -> bool {
         self.0 & wanted.0 == wanted.0

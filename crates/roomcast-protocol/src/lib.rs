@@ -7,6 +7,7 @@
 //! This crate never does I/O, reads a clock or draws a random number.
 
 mod code;
+pub mod events;
 mod frame;
 mod grants;
 mod json;

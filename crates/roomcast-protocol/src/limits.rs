@@ -16,7 +16,9 @@ pub struct Limits {
     pub control_frames_per_second: u32,
     /// Rooms of one connection. Over it: `too_many_rooms`.
     pub rooms_per_connection_max: usize,
-    /// Bytes of a position as text. Over it: `bad_request`.
+    /// Rooms of one stream or poll. Over it: `too_many_rooms`.
+    pub rooms_per_stream_max: usize,
+    /// Bytes of a position as text. Over it: `bad_request`, on a stream `reset`.
     pub position_bytes_max: usize,
     /// Sends a second of one connection, over time; 0 is no limit. Over it: `rate_limited`.
     pub sends_per_second: u32,
@@ -44,6 +46,12 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// How long it then waits for any byte.
     pub pong_timeout: Duration,
+    /// How often a stream of events gets a comment, so that nothing on the way takes it for dead.
+    pub keep_alive_interval: Duration,
+    /// How long a poll is parked that names no time.
+    pub poll_timeout: Duration,
+    /// How long a poll is parked, at most.
+    pub poll_timeout_max: Duration,
     /// How long a reader may take no byte of what waits for it. Over it: close 4008.
     pub write_stall_timeout: Duration,
     /// How long before its end a token is announced as `expiring`.
@@ -58,6 +66,7 @@ impl Default for Limits {
             json_depth_max: 64,
             control_frames_per_second: 20,
             rooms_per_connection_max: 100,
+            rooms_per_stream_max: 32,
             position_bytes_max: 16 * 1024,
             sends_per_second: 100,
             sends_burst: 200,
@@ -71,6 +80,9 @@ impl Default for Limits {
             control_queue_bytes_max: 64 * 1024,
             token_bytes_max: 8 * 1024,
             ping_interval: Duration::from_secs(20),
+            keep_alive_interval: Duration::from_secs(15),
+            poll_timeout: Duration::from_secs(25),
+            poll_timeout_max: Duration::from_secs(60),
             pong_timeout: Duration::from_secs(8),
             write_stall_timeout: Duration::from_secs(15),
             token_expiring_notice: Duration::from_secs(60),

@@ -3,22 +3,41 @@
 
 use roomcast_websocket::{CloseCode, OpCode, frame};
 
-use crate::{Close, frame::HEADER_MAX};
+use crate::{Close, Positions, Wire, events, frame::HEADER_MAX};
 
 /// Bytes that are due to one connection, in order. Owns nothing while empty.
 #[derive(Debug, Default)]
 pub struct Queue {
+    wire: Wire,
     bytes: Vec<u8>,
 }
 
 impl Queue {
-    /// A queue that goes on after bytes in wire form.
-    pub fn after(bytes: Vec<u8>) -> Self {
-        Self { bytes }
+    /// An empty queue for a wire form.
+    pub fn of(wire: Wire) -> Self {
+        Self::after(wire, Vec::new())
     }
 
-    /// Appends a message; `write` appends its JSON.
+    /// A queue that goes on after bytes in wire form.
+    pub fn after(wire: Wire, bytes: Vec<u8>) -> Self {
+        Self { wire, bytes }
+    }
+
+    /// Appends a message; `write` appends its JSON. A list holds messages of rooms alone: what else there is to
+    /// say has a place of its own beside it.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        match self.wire {
+            Wire::Plain | Wire::Deflate(_) => self.push_text_frame(write),
+            Wire::Events => {
+                let mut json = Vec::new();
+                write(&mut json);
+                events::push(&json, &mut self.bytes);
+            }
+            Wire::List => {}
+        }
+    }
+
+    fn push_text_frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         self.bytes.resize(start + HEADER_MAX, 0);
         write(&mut self.bytes);
@@ -29,9 +48,20 @@ impl Queue {
         self.bytes.truncate(start + header.len() + bytes);
     }
 
-    /// Asks the peer for a sign of life.
+    /// Says where the reader stands after the message that follows, on a wire that has a place for it.
+    pub fn push_positions(&mut self, positions: &Positions) {
+        if self.wire == Wire::Events {
+            events::push_positions(positions, &mut self.bytes);
+        }
+    }
+
+    /// Asks the peer for a sign of life; where it can't give one, gives one.
     pub fn push_ping(&mut self) {
-        frame::append(&mut self.bytes, OpCode::Ping, b"");
+        match self.wire {
+            Wire::Plain | Wire::Deflate(_) => frame::append(&mut self.bytes, OpCode::Ping, b""),
+            Wire::Events => self.bytes.extend_from_slice(b":\n\n"),
+            Wire::List => {}
+        }
     }
 
     /// Gives a sign of life, as asked.
@@ -39,8 +69,11 @@ impl Queue {
         frame::append(&mut self.bytes, OpCode::Pong, payload);
     }
 
-    /// Appends the close, with a reason `word: text` of at most 123 bytes.
+    /// Appends the close, with a reason `word: text` of at most 123 bytes, on a wire that knows a close.
     pub fn push_close(&mut self, close: Close, text: &str) {
+        if matches!(self.wire, Wire::Events | Wire::List) {
+            return;
+        }
         let reason = format!("{}: {text}", close.reason());
         frame::append_close(&mut self.bytes, CloseCode(close.number()), &reason);
     }

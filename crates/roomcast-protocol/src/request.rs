@@ -51,7 +51,7 @@ pub enum Verb<'a> {
 }
 
 /// How to join.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Join {
     /// Resume here; wins over `last`.
     pub since: Option<Positions>,

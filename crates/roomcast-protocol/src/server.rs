@@ -236,11 +236,35 @@ pub fn problem_fields(data: &mut Object<'_>, code: Code, message: &str, retry_af
     }
 }
 
-/// The first message on every connection.
-pub fn welcome(head: Head<'_>, session: &str, user: &str, ping_interval: Duration, out: &mut Vec<u8>) {
+/// The first message on every connection. `rooms` are those that a stream reads from its beginning.
+pub fn welcome(
+    head: Head<'_>,
+    (session, user): (&str, &str),
+    ping_interval: Duration,
+    rooms: &[(&str, &Joined)],
+    out: &mut Vec<u8>,
+) {
     head.system("welcome", out, |data| {
         data.text("session", session).text("user", user).number("version", u64::from(VERSION));
         data.seconds("ping_interval", ping_interval);
+        if !rooms.is_empty() {
+            standings(rooms, data);
+        }
+    });
+}
+
+/// Appends `rooms`: where a reader stands in each.
+pub fn standings(rooms: &[(&str, &Joined)], data: &mut Object<'_>) {
+    data.with("rooms", |out| {
+        let mut each = Object::new(out);
+        for (room, joined) in rooms {
+            each.with(room, |out| {
+                let mut standing = Object::new(out);
+                standing.text("epoch", joined.epoch.as_str());
+                standing.number("seq", joined.seq).number("from", joined.from).end();
+            });
+        }
+        each.end();
     });
 }
 

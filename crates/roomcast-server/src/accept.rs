@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::watch,
+    sync::{Notify, watch},
 };
 use tower::ServiceExt as _;
 
@@ -24,6 +24,10 @@ const NO_SOCKETS_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection beyond the limit is told.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Cuts the connection below a request whose client takes none of its answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HangUp(pub(crate) Arc<Notify>);
 
 /// Accepts for ever.
 ///
@@ -69,8 +73,11 @@ async fn speak(
     if prepare(&socket, &doors).is_err() || !matches!(first_byte.await, Ok(Ok(()))) {
         return;
     }
+    let cut = HangUp::default();
+    let hang_up = cut.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(hang_up.clone());
         let router = router.clone();
         async move {
             Ok::<_, Infallible>(
@@ -88,9 +95,13 @@ async fn speak(
     let mut connection = pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
+        () = cut.0.notified() => return,
         _ = ending.changed() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                outcome = connection => outcome,
+                () = cut.0.notified() => return,
+            }
         }
     };
     // Errors here are the peer's: a bad head was answered, a deadline cut it off.

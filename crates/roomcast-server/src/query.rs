@@ -18,6 +18,12 @@ impl<'a> Query<'a> {
         form_urlencoded::parse(self.0.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
+    /// Every value of a key.
+    pub(crate) fn all(self, key: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
+        let pairs = form_urlencoded::parse(self.0.as_bytes());
+        pairs.filter(move |(name, _)| name == key).map(|(_, value)| value)
+    }
+
     /// The first value of a key, if it is a number.
     pub(crate) fn number<T: FromStr>(self, key: &str) -> Option<T> {
         self.text(key)?.parse().ok()

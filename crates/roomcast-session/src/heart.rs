@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-/// The two states of a peer that is not known to be gone.
+/// The states of a peer that is not known to be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heart {
     /// A byte came at this time, in milliseconds.
     Heard(u64),
     /// After too much silence a ping went out at this time.
     Pinged(u64),
+    /// A peer that can't answer was given a sign of life at this time. Whether it is there is for TCP to find.
+    OneWay(u64),
 }
 
 /// What a look at the clock asks for.
@@ -36,7 +38,11 @@ impl Heart {
                 *self = Self::Pinged(now_ms);
                 Beat::Ping(now_ms + timeout)
             }
-            Self::Heard(at) => Beat::Wait(at + interval),
+            Self::OneWay(at) if now_ms >= at + interval => {
+                *self = Self::OneWay(now_ms);
+                Beat::Ping(now_ms + interval)
+            }
+            Self::Heard(at) | Self::OneWay(at) => Beat::Wait(at + interval),
             Self::Pinged(at) if now_ms >= at + timeout => Beat::Gone,
             Self::Pinged(at) => Beat::Wait(at + timeout),
         }
@@ -57,5 +63,15 @@ mod tests {
         assert_eq!(beat(28_000), Beat::Gone);
         heart.heard(28_001);
         assert_eq!(heart, Heart::Heard(28_001));
+    }
+
+    #[test]
+    fn who_can_not_answer_is_kept_alive() {
+        let mut heart = Heart::OneWay(0);
+        let mut beat = |now| heart.beat(now, Duration::from_secs(15), Duration::from_secs(8));
+        assert_eq!(beat(14_999), Beat::Wait(15_000));
+        assert_eq!(beat(15_000), Beat::Ping(30_000));
+        assert_eq!(beat(29_999), Beat::Wait(30_000));
+        assert_eq!(beat(40_000), Beat::Ping(55_000));
     }
 }

@@ -171,14 +171,24 @@ pub struct Session<R> {
 impl<R: Target + Clone> Session<R> {
     /// A connection that has just been let in. Says `welcome`.
     pub fn open(now: Now, identity: Arc<Identity>, limits: Arc<Limits>, queue: &mut Queue) -> Self {
-        let Identity { session, user, expires_at, .. } = &*identity;
-        queue.push(|out| server::welcome(Head::at(now.wall), session, user, limits.ping_interval, out));
+        let Identity { session, user, .. } = &*identity;
+        let who = (&**session, &**user);
+        queue.push(|out| server::welcome(Head::at(now.wall), who, limits.ping_interval, &[], out));
+        Self::with_heart(Heart::Heard(now.ms), identity, limits)
+    }
+
+    /// A stream that has just been let in: its client asks for nothing more, and the driver says `welcome`.
+    pub fn one_way(now: Now, identity: Arc<Identity>, limits: Arc<Limits>) -> Self {
+        Self::with_heart(Heart::OneWay(now.ms), identity, limits)
+    }
+
+    fn with_heart(heart: Heart, identity: Arc<Identity>, limits: Arc<Limits>) -> Self {
         Self {
-            credential: Credential::until(*expires_at),
+            credential: Credential::until(identity.expires_at),
             identity,
             limits,
             phase: Phase::Open,
-            heart: Heart::Heard(now.ms),
+            heart,
             sends: Bucket::default(),
             asks: Bucket::default(),
             controls: Bucket::default(),
@@ -501,7 +511,11 @@ impl<R: Target + Clone> Session<R> {
     /// Looks at the clock.
     pub fn tick(&mut self, now: Now, queue: &mut Queue) -> Tick {
         let Limits { ping_interval, pong_timeout, token_expiring_notice, .. } = *self.limits;
-        let next = match self.heart.beat(now.ms, ping_interval, pong_timeout) {
+        let interval = match self.heart {
+            Heart::OneWay(_) => self.limits.keep_alive_interval,
+            _ => ping_interval,
+        };
+        let next = match self.heart.beat(now.ms, interval, pong_timeout) {
             Beat::Wait(next) => next,
             Beat::Ping(next) => {
                 queue.push_ping();

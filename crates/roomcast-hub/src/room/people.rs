@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use roomcast_protocol::{Data, Frame, Queue, Reset, server};
+use roomcast_protocol::{Data, Frame, Positions, Queue, Reset, Wire, server};
 use roomcast_session::{Identity, Now};
 
 use super::Room;
@@ -132,11 +132,22 @@ impl Room {
     }
 
     /// Tells a reader to reload. Answers where it goes on.
-    pub(crate) fn reset(&self, reason: Reset, reads_roster: bool, queue: &mut Queue) -> Cursor {
+    ///
+    /// `standing` says where the reader stands in all its rooms once it is at a seq of this one.
+    pub(crate) fn reset(
+        &self,
+        reason: Reset,
+        reads_roster: bool,
+        (wire, standing): (Wire, &dyn Fn(u64) -> Positions),
+        queue: &mut Queue,
+    ) -> Cursor {
         self.shared.counters.resets_total.add(1);
         let (now, epoch) = (self.shared.now(), self.log.bounds().epoch);
-        let mut rest = Queue::default();
+        let mut rest = Queue::of(wire);
         let end = if reads_roster { self.sync(&mut rest) } else { self.feed.end() };
+        if wire == Wire::Events {
+            queue.push_positions(&standing(end.seq));
+        }
         queue.push(|out| server::reset(self.head(now), reason, &epoch, end.seq, out));
         queue.extend(rest.bytes());
         end

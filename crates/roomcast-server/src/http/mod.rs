@@ -8,19 +8,24 @@
 //! | `backend` | rooms, publishing to many, ending a user's connections |
 //! | `operations` | health, readiness, metrics, the description in `OpenAPI` |
 //! | `body`, `path`, `problem`, `rates` | what the others read requests with and refuse them by |
+//! | `events`, `polls` | rooms as a stream of events, or by long polling |
+//! | `subscribing` | what both are asked |
 //!
 //! A body is read by the same code as a message on a socket, and a right is asked for in the same words. Nothing
-//! here holds a connection open or knows how frames travel.
+//! here knows how frames travel.
 
 mod backend;
 mod body;
 mod caller;
+mod events;
 mod messages;
 mod operations;
 mod path;
 mod people;
+mod polls;
 mod problem;
 mod rates;
+mod subscribing;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +48,8 @@ use crate::{app::App, auth::SESSION_HEADER};
 
 /// The header whose value is the id of a message that has none.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Where a stream of events goes on.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How long a browser may remember what a preflight said.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
@@ -66,6 +73,10 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/rooms/{room}/messages", get(messages::history).post(messages::publish))
         .route("/rooms/{room}/presence", get(people::members).post(people::present).delete(people::leave))
         .route("/rooms/{room}/typing", post(people::typing))
+        .route("/events/{room}", get(events::one))
+        .route("/events", get(events::several))
+        .route("/poll/{room}", get(polls::one))
+        .route("/poll", get(polls::several))
         .merge(backend)
         .route_layer(from_fn_with_state(api.clone(), caller::admit))
         .merge(operations::routes())
@@ -83,7 +94,13 @@ fn cors(app: &Arc<App>) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |_, parts| pages.origins.check(&parts.headers).is_ok()))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, SESSION_HEADER, IDEMPOTENCY_KEY])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            SESSION_HEADER,
+            IDEMPOTENCY_KEY,
+            LAST_EVENT_ID,
+        ])
         .expose_headers([SESSION_HEADER, header::RETRY_AFTER])
         .allow_credentials(AllowCredentials::predicate(move |_, _| credentials))
         .max_age(PREFLIGHT_AGE)

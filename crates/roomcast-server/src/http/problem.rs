@@ -5,7 +5,10 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use roomcast_hub::RoomError;
-use roomcast_protocol::{Code, InvalidName, Limits, Object, Refusal, server};
+use roomcast_protocol::{
+    Code, InvalidName, Limits, Object, Refusal,
+    server::{self, Head},
+};
 
 use crate::auth::AuthError;
 
@@ -45,6 +48,11 @@ impl Problem {
     pub(super) fn of_room(RoomError { code, message }: RoomError, limits: &Limits) -> Self {
         let problem = Self::new(code, message);
         if code.retryable() { problem.after(limits.retry_after_min) } else { problem }
+    }
+
+    /// Appends it as an `error` of a stream.
+    pub(super) fn write_error(&self, head: Head<'_>, out: &mut Vec<u8>) {
+        server::error(head, self.code, &self.message, self.retry_after, out);
     }
 
     /// Appends it as one element of an array of answers.

@@ -238,6 +238,8 @@ table! {
         control_frames_per_second as control_frames_per_second: u32, in 1..=100_000;
         /// Rooms of one connection. Over it: `too_many_rooms`.
         rooms_per_connection_max as rooms_per_connection_max: usize, in 1..=1_000_000;
+        /// Rooms of one stream or poll. Over it: `too_many_rooms`.
+        rooms_per_stream_max as rooms_per_stream_max: usize, in 1..=1_000;
         /// Bytes of a position as text. Over it: `bad_request`, on SSE a reset.
         position_bytes_max as position_bytes_max: usize, in 128..=1_048_576;
         /// Sends a second of one connection, over time; 0 is no limit. Over it: `rate_limited`.
@@ -266,6 +268,12 @@ table! {
         ping_interval as ping_interval_seconds: Duration, in 1..=3_600;
         /// How long it then waits for any byte.
         pong_timeout as pong_timeout_seconds: Duration, in 1..=3_600;
+        /// How often a stream of events gets a comment, so that nothing on the way takes it for dead.
+        keep_alive_interval as keep_alive_interval_seconds: Duration, in 1..=3_600;
+        /// How long a poll is parked that names no time.
+        poll_timeout as poll_timeout_seconds: Duration, in 1..=3_600;
+        /// How long a poll is parked, at most.
+        poll_timeout_max as poll_timeout_max_seconds: Duration, in 1..=3_600;
         /// How long a reader may take nothing of what waits for it. Over it: close 4008.
         write_stall_timeout as write_stall_timeout_seconds: Duration, in 1..=3_600;
         /// How long before its end a token is told to be `expiring`.

@@ -1,0 +1,184 @@
+//! Where a connection's bytes go: a TCP socket that anybody may write, or a pipe out of which the connection's own
+//! transport takes them. A pipe holds little, shared where it can be; when it is full its reader lags like one
+//! whose socket is.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read as _},
+    net::Shutdown,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::{io::Interest, net::TcpStream, sync::Notify};
+
+/// Bytes that a pipe takes before its reader lags.
+const PIPE_BYTES_MAX: usize = 64 * 1024;
+
+/// Where a connection's bytes go.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Straight to the kernel.
+    Socket(Socket),
+    /// To the transport, which is woken. Boxed: idle sockets are many.
+    Pipe(Box<Pipe>),
+}
+
+impl Sink {
+    /// Writes what there is place for, or says `WouldBlock`.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Socket(socket) => socket.0.try_write(bytes),
+            Self::Pipe(pipe) => pipe.put(|| Bytes::copy_from_slice(bytes)),
+        }
+    }
+
+    /// Ends one or both directions; whoever waits wakes up.
+    pub(crate) fn shut(&self, how: Shutdown) {
+        match self {
+            // It may be gone already.
+            Self::Socket(socket) => drop(SockRef::from(&socket.0).shutdown(how)),
+            Self::Pipe(pipe) => pipe.shut(how),
+        }
+    }
+}
+
+/// A socket that can be written from anywhere.
+#[derive(Debug)]
+pub(crate) struct Socket(pub(crate) TcpStream);
+
+impl Socket {
+    /// Reads what is there. A short read says that the socket is empty: the runtime is told so at once, which
+    /// spares the read that would find it out. (It wakes on edges; what comes later wakes again.)
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        let outcome = self.0.try_io(Interest::READABLE, || {
+            read = (&*SockRef::from(&self.0)).read(buffer)?;
+            if 0 < read && read < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match outcome {
+            Err(error) if read == 0 => Err(error),
+            _ => Ok(read),
+        }
+    }
+}
+
+/// Bytes on their way to a transport.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    state: Mutex<State>,
+    /// What lies below the transport, to be cut when the reader takes nothing.
+    hang_up: Option<Arc<Notify>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Bytes>,
+    bytes: usize,
+    /// Chunks taken so far: whether the reader moves.
+    taken: u64,
+    /// Something else than bytes is there to be looked at.
+    rung: bool,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        let chunk = self.chunks.pop_front()?;
+        self.bytes -= chunk.len();
+        self.taken += 1;
+        Some(chunk)
+    }
+}
+
+impl Pipe {
+    pub(crate) fn new(hang_up: Option<Arc<Notify>>) -> Self {
+        Self { state: Mutex::default(), hang_up }
+    }
+
+    /// Takes a chunk whole, or says `WouldBlock`.
+    pub(crate) fn put(&self, chunk: impl FnOnce() -> Bytes) -> io::Result<usize> {
+        let mut state = self.state.lock();
+        if state.ended {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if state.bytes >= PIPE_BYTES_MAX {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let chunk = chunk();
+        let taken = chunk.len();
+        state.bytes += taken;
+        state.chunks.push_back(chunk);
+        state.wake();
+        Ok(taken)
+    }
+
+    /// Wakes the transport without a byte.
+    pub(crate) fn ring(&self) {
+        let mut state = self.state.lock();
+        state.rung = true;
+        state.wake();
+    }
+
+    /// The next chunk and whether the pipe is empty now; `None` at the end.
+    pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<(Bytes, bool)>> {
+        let mut state = self.state.lock();
+        match state.pop() {
+            Some(chunk) => Poll::Ready(Some((chunk, state.chunks.is_empty()))),
+            None if state.ended => Poll::Ready(None),
+            None => {
+                state.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Waits until there is something to look at, or the end.
+    pub(crate) fn poll_stirred(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.chunks.is_empty() || state.ended || std::mem::take(&mut state.rung) {
+            return Poll::Ready(());
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// All that is there.
+    pub(crate) fn take_all(&self) -> Vec<Bytes> {
+        let mut state = self.state.lock();
+        std::iter::from_fn(|| state.pop()).collect()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
+    pub(crate) fn taken(&self) -> u64 {
+        self.state.lock().taken
+    }
+
+    fn shut(&self, how: Shutdown) {
+        let mut state = self.state.lock();
+        if how == Shutdown::Read {
+            return;
+        }
+        state.ended = true;
+        if how == Shutdown::Both {
+            (state.chunks, state.bytes) = (VecDeque::new(), 0);
+            if let Some(hang_up) = &self.hang_up {
+                hang_up.notify_one();
+            }
+        }
+        state.wake();
+    }
+}

@@ -1,0 +1,170 @@
+//! One-way readers: a stream of events, or one poll. They read rooms like a socket does, through the same outbox
+//! and cursors; what a client has to say it says in requests of its own, so that they take no session over.
+
+use std::{
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use roomcast_protocol::{
+    Join, Position, Positions, Queue, Rights, RoomName, Wire,
+    server::{self, Head, Joined, Members},
+};
+use roomcast_session::{Identity, Session};
+use tokio::sync::Notify;
+
+use crate::{
+    Connection, Departure, Hub, Room, RoomError,
+    hub::random,
+    sink::{Pipe, Sink},
+};
+
+/// Before a client that lost its stream comes back, in milliseconds: drawn between this and twice this.
+const RETRY_MS: u64 = 2_000;
+
+/// What a client wants to read. That it may is decided.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Who.
+    pub identity: Arc<Identity>,
+    /// The form in which messages are wanted: [`Wire::Events`] or [`Wire::List`].
+    pub wire: Wire,
+    /// Which rooms, how to join each, and with which rights there; without [`Rights::PRESENCE`] nothing is told of
+    /// who is there.
+    pub rooms: Vec<(RoomName, Join, Rights)>,
+    /// Told when the client takes no byte for too long: what lies below it must be cut.
+    pub hang_up: Option<Arc<Notify>>,
+}
+
+/// A room that a stream reads, as it was when the stream began.
+#[derive(Debug)]
+pub struct Seat {
+    /// The room.
+    pub room: Arc<Room>,
+    /// Where the reader stands.
+    pub joined: Joined,
+    members: Members,
+}
+
+/// One reader of some rooms. Dropping it is leaving.
+pub struct Stream {
+    hub: Hub,
+    connection: Arc<Connection>,
+    seats: Vec<Seat>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stream").field(&self.connection.id()).finish()
+    }
+}
+
+impl Hub {
+    /// Begins a stream or poll. An error is an engine's; nothing is left behind.
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Stream, RoomError> {
+        let Subscription { identity, wire, rooms, hang_up } = subscription;
+        let shared = self.shared();
+        let now = shared.now();
+        let session = Session::one_way(now, identity.clone(), shared.limits.clone());
+        let sink = Sink::Pipe(Box::new(Pipe::new(hang_up)));
+        let start = (session, Queue::of(wire));
+        let connection = Arc::new(Connection::new((self.next_id(), 0), (sink, wire), shared.clone(), start));
+        self.sessions().add_stream(&identity, &connection);
+        let mut stream = Stream { hub: self.clone(), connection, seats: Vec::with_capacity(rooms.len()) };
+        for (room, join, rights) in &rooms {
+            let (room, (joined, members)) = self
+                .with_room(room, |room| room.join(now, (&stream.connection, &identity), (join, *rights)))?;
+            stream.seats.push(Seat { room, joined, members });
+        }
+        stream.greet(wire);
+        for seat in &stream.seats {
+            seat.room.drain();
+        }
+        shared.schedule_connection(now.ms, &stream.connection);
+        Ok(stream)
+    }
+}
+
+impl Stream {
+    /// The rooms, as they were when the stream began.
+    pub fn seats(&self) -> &[Seat] {
+        &self.seats
+    }
+
+    /// Says where the reader stands; of each room that it must reload; and who is there, to whom it is told. Then
+    /// messages may flow.
+    fn greet(&self, wire: Wire) {
+        let mut queue = Queue::of(wire);
+        if wire == Wire::Events {
+            let retry_ms = RETRY_MS + random() % RETRY_MS;
+            queue.extend(format!("retry: {retry_ms}\n").as_bytes());
+            self.welcome(&mut queue);
+        }
+        self.connection.answer(&queue);
+    }
+
+    fn welcome(&self, queue: &mut Queue) {
+        let shared = self.hub.shared();
+        let (head, who) = (Head::at(shared.now().wall), self.connection.identity());
+        let standings: Vec<_> = self.seats.iter().map(|seat| (&**seat.room.name(), &seat.joined)).collect();
+        queue.push_positions(&self.start(0));
+        let named = (&*who.session, &*who.user);
+        queue.push(|out| server::welcome(head, named, shared.limits.keep_alive_interval, &standings, out));
+        for (i, Seat { room, joined, .. }) in self.seats.iter().enumerate() {
+            if let Some(reason) = joined.reset {
+                queue.push_positions(&self.start(i + 1));
+                let head = head.in_room(room.name());
+                queue.push(|out| server::reset(head, reason, &joined.epoch, joined.seq, out));
+            }
+        }
+        for Seat { room, members, .. } in self.seats.iter().filter(|seat| seat.members.v.is_some()) {
+            queue.push(|out| server::sync(head.in_room(room.name()), members, out));
+        }
+    }
+
+    /// Where the reader stands while only the first `told` rooms have had their resets: in one whose reset is still
+    /// to come at no position, so that a cut before it leads to it again.
+    fn start(&self, told: usize) -> Positions {
+        let position = |(i, Seat { joined, .. }): (usize, &Seat)| match joined.reset {
+            Some(_) if i >= told => Position::none(),
+            _ => Position { epoch: joined.epoch.clone(), seq: joined.from },
+        };
+        match &*self.seats {
+            [seat] => Positions::One(position((0, seat))),
+            seats => {
+                let each = seats.iter().enumerate();
+                Positions::Each(each.map(|seat| (seat.1.room.name().clone(), position(seat))).collect())
+            }
+        }
+    }
+
+    /// The next bytes; `None` at the end.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        self.connection.poll_chunk(cx)
+    }
+
+    /// Waits until there is something to look at.
+    pub fn poll_stirred(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.poll_stirred(cx)
+    }
+
+    /// Whether nothing more will come.
+    pub fn has_ended(&self) -> bool {
+        self.connection.has_ended()
+    }
+
+    /// All messages there are now and where the reader stands after them. `None` if the log has lost what was due
+    /// meanwhile: who asks again is told so.
+    pub fn take(&mut self) -> Option<(Vec<Bytes>, Positions)> {
+        self.connection.take_all()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.hub.sessions().remove_stream(self.connection.id());
+        self.connection.end(Departure::Lost);
+    }
+}
