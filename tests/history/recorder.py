@@ -17,7 +17,7 @@ LOST = (Closed, WebSocketException, OSError, EOFError, TimeoutError)
 
 @dataclass
 class Run:
-    """One room, some publishers and readers, and the history they make. `server()` says where the server is now."""
+    """One room, some publishers and readers, and the history they make. `server()` waits for a server and names it."""
 
     server: object
     room: str
@@ -26,6 +26,7 @@ class Run:
     readers: int = 4
     messages: int = 150
     window: int = 8
+    durability: str = "memory"
     history: list = field(default_factory=list)
     acks: int = 0
     moved: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -56,7 +57,7 @@ class Run:
         return self.history
 
     async def head(self):
-        client = await Client.welcomed(self.server())
+        client = await self.connect()
         ack = await client.join(self.room, presence=False)
         await client.close()
         return ack["epoch"], ack["seq"]
@@ -65,7 +66,7 @@ class Run:
         """A connection to wherever the server is; one that is just going down is tried again."""
         while True:
             try:
-                return await Client.welcomed(self.server(), **query)
+                return await Client.welcomed(await self.server(), **query)
             except LOST:
                 await asyncio.sleep(0)
 
@@ -93,8 +94,9 @@ class Publisher:
         """Sends up to `lifetime` messages, and leaves the last few of them without waiting for their acks."""
         sent = []
         for id in self.unsent[:lifetime]:
-            self.whole.record("pub", self.name, id=id)
-            await client.send("text", self.whole.room, {"of": self.name}, id=id)
+            content = f"{id} of {self.whole.seed}"
+            self.whole.record("pub", self.name, id=id, content=content)
+            await client.send("text", self.whole.room, {"content": content}, id=id)
             sent.append(id)
             if len(sent) >= self.whole.window:
                 await self.acked(client, sent.pop(0))
@@ -106,7 +108,8 @@ class Publisher:
         answer = await client.answer(id)
         assert answer["type"] == "ack", answer
         data = answer["data"]
-        self.whole.record("ack", self.name, id=id, epoch=data["epoch"], seq=data["seq"])
+        at = {"epoch": data["epoch"], "seq": data["seq"]}
+        self.whole.record("ack", self.name, id=id, **at, durability=self.whole.durability)
         self.unsent.remove(id)
         async with self.whole.moved:
             self.whole.acks += 1
@@ -148,8 +151,9 @@ class Reader:
                 self.whole.record("reset", self.name, epoch=epoch, seq=seq)
             else:
                 epoch, seq = self.epoch, message["seq"]
-                prev = {"prev": message["prev"]} if "prev" in message else {}
-                self.whole.record("recv", self.name, id=message["id"], epoch=epoch, seq=seq, **prev)
+                said = {"id": message["id"], "content": message["data"]["content"]}
+                said |= {"prev": message["prev"]} if "prev" in message else {}
+                self.whole.record("recv", self.name, **said, epoch=epoch, seq=seq)
             await self.move(epoch, seq)
 
     def of_interest(self, message):

@@ -19,7 +19,7 @@ const USAGE: &str = "\
 Usage: cargo xtask check                      format, lints, docs, dependencies, sizes
        cargo xtask test [--long] [--only X]   all of check, then every test there is
 
-  --long     Autobahn's whole compression chapters (12 and 13), some minutes more
+  --long     200 kills instead of 10, and Autobahn's whole compression chapters (12 and 13), some minutes more
   --only X   of the steps after the builds, only those whose name contains X";
 
 fn main() -> ExitCode {

@@ -14,11 +14,12 @@ use crate::{autobahn, place, tools};
 type Suite = (&'static str, fn(&Plan, &mut Log) -> Result<String, String>);
 
 /// Tests that drive the release build from outside, in their order.
-const SUITES: [Suite; 6] = [
+const SUITES: [Suite; 7] = [
     ("clients in Python", |_, log| pytest("interop", log)),
     ("clients in Node", |_, log| node_test("interop", log)),
     ("security", |_, log| pytest("security", log)),
     ("histories", |_, log| pytest("history", log)),
+    ("crashes", |plan, log| crashes(plan.long, log)),
     ("browser", |_, log| node_test("browser", log)),
     ("Autobahn", |plan, log| autobahn::run(plan.long, log)),
 ];
@@ -90,8 +91,18 @@ fn release_build(log: &mut Log) -> Result<(), String> {
 }
 
 fn pytest(folder: &str, log: &mut Log) -> Result<String, String> {
+    pytest_with(folder, None, log)
+}
+
+/// 10 kills of the server, or 200.
+fn crashes(long: bool, log: &mut Log) -> Result<String, String> {
+    pytest_with("crash", long.then_some(("ROOMCAST_LONG", "1")), log)
+}
+
+fn pytest_with(folder: &str, more: Option<(&str, &str)>, log: &mut Log) -> Result<String, String> {
     let tests = place::root().join("tests");
-    log.run(Command::new(place::python("pytest")).arg(folder).current_dir(tests).envs(environment()))?;
+    let mut command = Command::new(place::python("pytest"));
+    log.run(command.arg(folder).current_dir(tests).envs(environment()).envs(more))?;
     Ok(count(log, "", "passed"))
 }
 
