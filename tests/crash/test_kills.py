@@ -16,6 +16,7 @@ KILLS = 10
 LONG_RUNS = 20  # of 10 kills each, in `cargo xtask test --long`
 ROOMS = 3
 PUBLISHERS = 3
+READERS = ("socket", "events", "poll")
 # Acks of the first room from one kill to the next. Where a commit is then, nobody decides.
 ACKS_BETWEEN_KILLS = (10, 120)
 
@@ -41,7 +42,7 @@ async def killed_under_load(start, room, seed, durability):
     # Enough that the last kill comes while there is still something to send.
     messages = (kills[-1] + ACKS_BETWEEN_KILLS[1]) // PUBLISHERS + 1
     runs = [
-        Run(mortal.address, f"{room}:{n}", f"{seed}-{n}", PUBLISHERS, 2, messages, 8, durability, history)
+        Run(mortal.address, f"{room}:{n}", f"{seed}-{n}", PUBLISHERS, READERS, messages, 8, durability, history)
         for n in range(ROOMS)
     ]
 
@@ -66,6 +67,6 @@ def epochs(history):
 async def test_what_is_in_memory_ends_with_its_process_and_every_reader_is_told(room, tmp_path):
     history = await killed_under_load(servers.dev, room, seed_of("memory"), "memory")
     counts = judge(history, tmp_path)
-    assert counts["ended"] == ROOMS * 2
+    assert counts["ended"] == ROOMS * len(READERS)
     assert len(epochs(history)) > ROOMS * KILLS / 2, "hardly a kill came while messages were acked"
     assert counts["resets"] > 0

@@ -1,1 +1,1 @@
-"""Recorded runs over WebSocket, judged by `roomcast verify`."""
+"""Recorded runs over every transport, judged by `roomcast verify`."""

@@ -1,4 +1,4 @@
-"""Publishers and readers that cut their own connections at random, and record what they did and saw.
+"""Publishers that cut their own connections at random, and a run of them with readers, who record what they saw.
 
 Everything random comes from one seed. Nothing sleeps: a cut comes after a number of messages, not of seconds.
 """
@@ -7,12 +7,8 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 
-from websockets.exceptions import WebSocketException
-
-from support.clients import Client, Closed, new_session
-
-DONE_SECONDS = 90
-LOST = (Closed, WebSocketException, OSError, EOFError, TimeoutError)
+from history.readers import DONE_SECONDS, LOST, READERS
+from support.clients import Client, new_session
 
 
 @dataclass
@@ -23,7 +19,7 @@ class Run:
     room: str
     seed: int
     publishers: int = 4
-    readers: int = 4
+    readers: tuple = ("socket",) * 4
     messages: int = 150
     window: int = 8
     durability: str = "memory"
@@ -41,17 +37,14 @@ class Run:
 
     async def carry_out(self):
         """Publishes everything, lets every reader reach the head, and returns the history."""
-        readers = [Reader(self, f"reader{n}") for n in range(self.readers)]
-        reading = [asyncio.create_task(reader.run()) for reader in readers]
-        try:
-            async with asyncio.timeout(DONE_SECONDS):
-                await asyncio.gather(*(Publisher(self, f"writer{n}").run() for n in range(self.publishers)))
-                head = await self.head()
-                await asyncio.gather(*(reader.reached(head) for reader in readers))
-        finally:
+        readers = [READERS[kind](self, f"reader{n}") for n, kind in enumerate(self.readers)]
+        async with asyncio.timeout(DONE_SECONDS), asyncio.TaskGroup() as group:
+            reading = [group.create_task(reader.run()) for reader in readers]
+            await asyncio.gather(*(Publisher(self, f"writer{n}").run() for n in range(self.publishers)))
+            head = await self.head()
+            await asyncio.gather(*(reader.reached(head) for reader in readers))
             for task in reading:
                 task.cancel()
-            await asyncio.gather(*reading, return_exceptions=True)
         for reader in readers:
             self.record("end", reader.name, epoch=head[0], seq=head[1])
         return self.history
@@ -114,56 +107,3 @@ class Publisher:
         async with self.whole.moved:
             self.whole.acks += 1
             self.whole.moved.notify_all()
-
-
-class Reader:
-    """Reads, cuts its connection after a random number of messages, resumes where it was."""
-
-    def __init__(self, whole, name):
-        self.whole, self.name = whole, name
-        self.random = random.Random(f"{whole.seed} {name}")
-        self.epoch, self.seq = None, None
-        self.session = new_session()
-
-    async def run(self):
-        while True:
-            client = await self.whole.connect(session=self.session)
-            try:
-                await self.join(client)
-                await self.read(client, lifetime=self.random.randint(1, 80))
-            except LOST:
-                pass  # cut from the other side
-            await client.cut()
-
-    async def join(self, client):
-        since = {"since": {"epoch": self.epoch, "seq": self.seq}} if self.epoch is not None else {}
-        ack = await client.join(self.whole.room, **since)
-        where = {key: ack[key] for key in ("epoch", "seq", "from", "recovered")}
-        self.whole.record("join", self.name, **where, **since)
-        if not since:
-            await self.move(ack["epoch"], ack["from"])
-
-    async def read(self, client, lifetime):
-        for _ in range(lifetime):
-            message = await client.take(self.of_interest, patience=DONE_SECONDS)
-            if message["type"] == "system":
-                epoch, seq = message["data"]["epoch"], message["data"]["seq"]
-                self.whole.record("reset", self.name, epoch=epoch, seq=seq)
-            else:
-                epoch, seq = self.epoch, message["seq"]
-                said = {"id": message["id"], "content": message["data"]["content"]}
-                said |= {"prev": message["prev"]} if "prev" in message else {}
-                self.whole.record("recv", self.name, **said, epoch=epoch, seq=seq)
-            await self.move(epoch, seq)
-
-    def of_interest(self, message):
-        return "seq" in message or (message["type"] == "system" and message["data"]["event"] == "reset")
-
-    async def move(self, epoch, seq):
-        async with self.whole.moved:
-            self.epoch, self.seq = epoch, seq
-            self.whole.moved.notify_all()
-
-    async def reached(self, head):
-        async with self.whole.moved:
-            await self.whole.moved.wait_for(lambda: (self.epoch, self.seq) == head)

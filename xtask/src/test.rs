@@ -19,7 +19,7 @@ const SUITES: [Suite; 7] = [
     ("clients in Node", |_, log| node_test("interop", log)),
     ("security", |_, log| pytest("security", log)),
     ("histories", |_, log| pytest("history", log)),
-    ("crashes", |plan, log| crashes(plan.long, log)),
+    ("crashes", crashes),
     ("browser", |_, log| node_test("browser", log)),
     ("Autobahn", |plan, log| autobahn::run(plan.long, log)),
 ];
@@ -95,8 +95,8 @@ fn pytest(folder: &str, log: &mut Log) -> Result<String, String> {
 }
 
 /// 10 kills of the server, or 200.
-fn crashes(long: bool, log: &mut Log) -> Result<String, String> {
-    pytest_with("crash", long.then_some(("ROOMCAST_LONG", "1")), log)
+fn crashes(plan: &Plan, log: &mut Log) -> Result<String, String> {
+    pytest_with("crash", plan.long.then_some(("ROOMCAST_LONG", "1")), log)
 }
 
 fn pytest_with(folder: &str, more: Option<(&str, &str)>, log: &mut Log) -> Result<String, String> {
