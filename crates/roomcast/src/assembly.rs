@@ -1,8 +1,9 @@
 //! Puts the libraries together as configured, and runs them until a signal says stop.
 
-use std::{io, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
-use roomcast_hub::{Hub, RoomRule, engine::Memory};
+use roomcast_engine_disk::Disk;
+use roomcast_hub::{Hub, engine::Memory};
 use roomcast_protocol::{Grants, Rights};
 use roomcast_server::{
     App,
@@ -11,7 +12,7 @@ use roomcast_server::{
 use tokio::runtime::Runtime;
 
 use crate::{
-    config::{Config, Loaded, Rule},
+    config::{Config, Engine, Loaded, Rule},
     console,
     failure::Failure,
     listen::Listening,
@@ -33,6 +34,8 @@ pub(crate) enum Mode {
 pub(crate) struct Assembly {
     mode: Mode,
     config: Config,
+    /// The store, if there is one; it belongs to this process from now on.
+    disk: Option<Disk>,
     authenticator: Arc<Authenticator>,
     origins: Origins,
 }
@@ -45,7 +48,11 @@ impl Assembly {
             Mode::Serve => Origins::new(config.server.origins.iter().map(String::as_str))?,
         };
         let authenticator = Arc::new(authenticator(mode, &config, loaded)?);
-        Ok(Self { mode, config, authenticator, origins })
+        let disk = match data_directory(&config, loaded) {
+            Some(directory) => Some(open(&directory, &config)?),
+            None => None,
+        };
+        Ok(Self { mode, config, disk, authenticator, origins })
     }
 
     /// Prints the banner and serves until a signal says stop.
@@ -54,7 +61,10 @@ impl Assembly {
         allow_many_connections();
         keep_pages_small();
         let runtime = Runtime::new().map_err(cannot("start threads"))?;
+        let disk = self.disk.clone();
         let served = runtime.block_on(self.serve(listening, banner));
+        // Everybody has been answered; what was taken is marked as whole.
+        disk.iter().for_each(Disk::close);
         // What is left after the orderly end has had its time.
         runtime.shutdown_background();
         served
@@ -77,12 +87,12 @@ impl Assembly {
     }
 
     fn app(self) -> App {
-        let engine = Memory::new(self.config.memory.bytes_max, self.config.idempotency);
-        let hub = Hub::builder()
-            .limits(self.config.limits)
-            .rules(self.config.rooms.into_iter().map(RoomRule::from).collect())
-            .authorizer(self.authenticator.clone())
-            .engine(engine);
+        let hub = Hub::builder().rules(self.config.room_rules()).authorizer(self.authenticator.clone());
+        let hub = match self.disk {
+            Some(disk) => hub.engine(disk),
+            None => hub.engine(Memory::new(self.config.memory.bytes_max, self.config.idempotency)),
+        };
+        let hub = hub.limits(self.config.limits);
         App {
             hub: hub.build(),
             authenticator: self.authenticator,
@@ -91,6 +101,16 @@ impl Assembly {
             playground: self.mode == Mode::Dev,
         }
     }
+}
+
+/// Where the messages are kept, if on disk.
+pub(crate) fn data_directory(config: &Config, loaded: &Loaded) -> Option<PathBuf> {
+    (config.engine == Engine::Disk).then(|| config.disk.directory(&loaded.directory()))
+}
+
+fn open(directory: &std::path::Path, config: &Config) -> Result<Disk, Failure> {
+    let disk = Disk::open(directory, config.disk.settings(config.idempotency));
+    disk.map_err(|error| Failure::said(error.to_string()))
 }
 
 /// Names what failed.

@@ -1,14 +1,14 @@
 //! `roomcast dev`: a server to try things out, reached from this machine only. It has no keys, reads no file and
-//! keeps nothing.
+//! keeps nothing, unless it is told where.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::Path};
 
 use roomcast_protocol::Rights;
 
 use super::layers::{self, LogArgs, flag};
 use crate::{
-    assembly::{Assembly, Mode},
-    config::{Config, Loaded, Origin, Rule},
+    assembly::{Assembly, Mode, data_directory},
+    config::{Config, Engine, Loaded, Origin, Rule},
     failure::Failure,
     listen::{self, Listening},
 };
@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   roomcast dev                            then open http://127.0.0.1:8000 in two tabs
   roomcast dev --listen 127.0.0.1:9000
+  roomcast dev --data dev-data            keeps the messages there
   roomcast dev --listen localhost:0       any free port; the first line says which";
 
 /// Try it: a server for this machine, without keys, with a playground at /
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// A loopback address to listen on; port 0 takes any free one [default: localhost:8000]
     #[arg(long, value_name = "ADDR", value_parser = listen::flag_value)]
     listen: Option<String>,
+    /// A directory to keep the messages in [default: memory only]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -33,14 +37,21 @@ pub(crate) struct Args {
 impl Args {
     /// Serves until it is told to stop.
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let flags =
-            self.log.flags().into_iter().chain(flag("--listen", "server.listen", self.listen.as_ref()));
+        let disk = self.data.as_ref().map(|_| Engine::Disk.word().to_owned());
+        let flags = self
+            .log
+            .flags()
+            .into_iter()
+            .chain(flag("--listen", "server.listen", self.listen.as_ref()))
+            .chain(flag("--data", "engine", disk.as_ref()))
+            .chain(flag("--data", "disk.directory", self.data.as_ref()));
         let (config, loaded) = layers::usable(layers::without_file(&flags.collect::<Vec<_>>()))?;
         let (addresses, families_optional) = addresses(&config, loaded.origin("server.listen"))?;
         let listening = listen::bind(&addresses, families_optional)?;
         tell_ignored_keys(&loaded);
-        let banner = banner(&listening);
-        Assembly::new(Mode::Dev, open(config, &loaded), &loaded)?.run(listening, &banner)
+        let config = open(config, &loaded);
+        let banner = banner(&listening, data_directory(&config, &loaded).as_deref());
+        Assembly::new(Mode::Dev, config, &loaded)?.run(listening, &banner)
     }
 }
 
@@ -63,13 +74,16 @@ fn addresses(config: &Config, origin: &Origin) -> Result<(Vec<SocketAddr>, bool)
     Ok(if any_port { (listen::loopback(0), true) } else { (wanted.clone(), false) })
 }
 
-/// Everybody may do everything, without keys and, unless it was asked for, without a rate.
+/// Everybody may do everything, without keys and, unless it was asked for, without a rate or a disk.
 fn open(mut config: Config, loaded: &Loaded) -> Config {
     config.auth.secret = None;
     config.auth.keys.clear();
     config.auth.api_keys.clear();
     if *loaded.origin("limits.sends_per_second") == Origin::Default {
         config.limits.sends_per_second = 0;
+    }
+    if *loaded.origin("engine") == Origin::Default {
+        config.engine = Engine::Memory;
     }
     config.rooms.extend(Rule::catch_all());
     for rule in &mut config.rooms {
@@ -88,10 +102,11 @@ fn tell_ignored_keys(loaded: &Loaded) {
 }
 
 /// Where it listens and in which mode, then how to see a first message.
-fn banner(listening: &Listening) -> String {
+fn banner(listening: &Listening, data: Option<&Path>) -> String {
     let url = listening.url();
+    let kept = data.map_or("memory only".into(), |data| format!("messages in {}", data.display()));
     format!(
-        "Roomcast dev on {}: no keys, memory only, playground at /\n\
+        "Roomcast dev on {}: no keys, {kept}, playground at /\n\
          \n  \
          Open {url} in two tabs and chat, or say something from another terminal:\n\n    \
          curl {url}/rooms/general/messages -d '{{\"type\":\"text\",\"data\":{{\"content\":\"Hello\"}}}}'\n\n  \

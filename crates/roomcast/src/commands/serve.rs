@@ -2,7 +2,7 @@
 
 use super::layers::{self, Layers, LogArgs, flag};
 use crate::{
-    assembly::{Assembly, Mode},
+    assembly::{Assembly, Mode, data_directory},
     config::{Config, Loaded, Origin},
     failure::Failure,
     listen::{self, Listening},
@@ -49,8 +49,7 @@ fn banner(listening: &Listening, config: &Config, loaded: &Loaded) -> String {
     let plural = if keys == 1 { "" } else { "s" };
     let file = loaded.report.document.as_ref();
     let source = file.map_or("no file".into(), |document| document.path.display().to_string());
-    format!(
-        "Roomcast serve on {}: {keys} key{plural}, memory only, configured by {source}",
-        listening.describe()
-    )
+    let kept = data_directory(config, loaded)
+        .map_or("memory only".into(), |directory| format!("messages in {}", directory.display()));
+    format!("Roomcast serve on {}: {keys} key{plural}, {kept}, configured by {source}", listening.describe())
 }

@@ -30,7 +30,7 @@ pub(crate) use problem::{Document, Origin, Report, Severity};
 pub(crate) use reference::reference;
 pub(crate) use secret::Secret;
 pub(crate) use setting::rights_as_words;
-pub(crate) use settings::{Auth, Config, LogFormat, Rule};
+pub(crate) use settings::{Auth, Config, Engine, LogFormat, Rule};
 pub(crate) use template::template;
 
 use fault::Fault;
@@ -113,7 +113,7 @@ impl Loaded {
     }
 
     /// The directory that paths in the file are relative to.
-    fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         let document = self.report.document.as_ref();
         document.and_then(|document| document.path.parent()).map(Path::to_path_buf).unwrap_or_default()
     }

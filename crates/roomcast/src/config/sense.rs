@@ -9,7 +9,7 @@ use super::{
     credentials,
     fault::Fault,
     secret::Secret,
-    settings::{Auth, Config, Rule, TokenKey},
+    settings::{Auth, Config, Engine, Rule, TokenKey},
 };
 
 /// Everything doubtful; `directory` is what paths in the configuration are relative to.
@@ -23,6 +23,7 @@ pub(super) fn faults(config: &Config, directory: &Path) -> Vec<Fault> {
     faults.extend(useless_cookie(config));
     faults.extend(unreachable_rule(&config.rooms));
     faults.extend(limits(config));
+    faults.extend(durability_without_disk(config));
     faults
 }
 
@@ -72,6 +73,18 @@ fn unreachable_rule(rules: &[Rule]) -> Option<Fault> {
     Some(
         Fault::warning(format!("rooms[{}].pattern", all + 1), message)
             .help("move the rule for \"*\" to the end"),
+    )
+}
+
+fn durability_without_disk(config: &Config) -> Option<Fault> {
+    if config.engine == Engine::Disk {
+        return None;
+    }
+    let index = config.rooms.iter().position(|rule| rule.durability.is_some())?;
+    let message = "the memory engine keeps nothing beyond this process, however durable a room is to be";
+    Some(
+        Fault::error(format!("rooms[{index}].durability"), message)
+            .help("take this line out, or set `engine = \"disk\"`"),
     )
 }
 

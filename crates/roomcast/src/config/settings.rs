@@ -1,9 +1,14 @@
 //! Every key of the configuration: its meaning, default and range, once. The commented file of `init`, `check`,
 //! `config` and the reference page are all made from these tables. What the values do is for the libraries.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use roomcast_hub::{KeyLimits, PresenceRule, Retention, RoomRule};
+use roomcast_engine_disk as engine_disk;
+use roomcast_hub::{self as hub, KeyLimits, PresenceRule, Retention, RoomRule};
 use roomcast_protocol::{Limits, Pattern, Rights};
 use roomcast_server::{Settings, auth::Algorithm};
 use toml::Value;
@@ -23,6 +28,9 @@ table! {
         log: LogFilter = LogFilter("info".into());
         /// How log lines look: `text` to read, `json` to collect.
         log_format: LogFormat = LogFormat::Text;
+        /// What keeps the messages: `disk`, which survives the process, or `memory`. `dev` has memory unless it is
+        /// told otherwise.
+        engine: Engine = Engine::Disk;
         /// Where the server listens and whom it trusts.
         server: Server;
         /// Who may come in. `serve` needs a secret or a key here.
@@ -32,10 +40,22 @@ table! {
         rooms: Vec<Rule> = Vec::new();
         /// What one peer may ask for. Each limit has an answer with a name.
         limits: Limits;
+        /// The disk engine.
+        disk: Disk;
         /// The memory engine.
         memory: Memory;
         /// How a publish that is sent again is recognised by its `id`: within both of these.
         idempotency: KeyLimits;
+    }
+}
+
+choice! {
+    /// What keeps the messages.
+    enum Engine {
+        /// A database in a directory.
+        Disk = "disk",
+        /// This process.
+        Memory = "memory",
     }
 }
 
@@ -168,9 +188,10 @@ table! {
         /// What may be done without a token.
         anonymous: Rights = Rights::NONE;
         /// What a room keeps; whichever is smallest.
-        history: Retention;
-        /// What an acked message has survived: `memory` is lost with the process.
-        durability: Durability = Durability::Memory;
+        history: History;
+        /// On disk, what a message has survived once it is acked: `synced` (the default) a power cut; `interval`
+        /// is synced every 200 ms and `none` whenever the system likes, and after a crash such a room begins anew.
+        durability: Option<Durability> = None, such as "interval";
         /// Who is in the room.
         presence: PresenceRule;
         /// Milliseconds that a socket just written to waits for more. 0 sends at once; more saves CPU at high
@@ -180,21 +201,47 @@ table! {
 }
 
 table! {
-    impl Retention {
-        /// Messages that a room keeps.
-        messages_max as messages: usize, in 0..=100_000_000;
-        /// Bytes that they may have together.
-        bytes_max as bytes: usize, in 0..=i64::MAX;
-        /// Seconds after which one is dropped.
-        age_max as age: Duration, in 0..=4_000_000_000;
+    /// What a room keeps; whichever is smallest.
+    struct History {
+        /// Messages that a room keeps. Without it: 100,000 on disk, 10,000 in memory.
+        messages: Option<usize> = None, in 0..=100_000_000, such as 100_000;
+        /// Bytes that they may have together. Without it: 64 MiB on disk, 4 MiB in memory.
+        bytes: Option<usize> = None, in 0..=i64::MAX, such as 67_108_864;
+        /// Seconds after which one is dropped. Without it: 30 days on disk, a day in memory.
+        age: Option<Duration> = None, in 0..=4_000_000_000, such as 2_592_000;
+    }
+}
+
+impl History {
+    /// What is kept where this says nothing is for the engine to say.
+    fn or(&self, default: &Retention) -> Retention {
+        Retention {
+            messages_max: self.messages.unwrap_or(default.messages_max),
+            bytes_max: self.bytes.unwrap_or(default.bytes_max),
+            age_max: self.age.unwrap_or(default.age_max),
+        }
     }
 }
 
 choice! {
-    /// What an acked message has survived.
+    /// What a message on disk has survived once it is acked.
     enum Durability {
-        /// It is in the memory of this process.
-        Memory = "memory",
+        /// Whatever happens to process or machine.
+        Synced = "synced",
+        /// The process.
+        Interval = "interval",
+        /// The process.
+        None = "none",
+    }
+}
+
+impl From<Durability> for hub::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Synced => Self::Synced,
+            Durability::Interval => Self::Interval,
+            Durability::None => Self::None,
+        }
     }
 }
 
@@ -206,6 +253,40 @@ table! {
         lease as lease_seconds: Duration, in 5..=3_600;
         /// Users up to which joins and leaves are told one by one; above it only their number is.
         roster_max as roster_max: usize, in 0..=100_000;
+    }
+}
+
+table! {
+    /// The disk engine.
+    struct Disk {
+        /// The directory of the database, relative to this file's. One process at a time has it.
+        directory: PathBuf = PathBuf::from("data");
+        /// Bytes that the database may have. Without it, as many as the disk holds. Over it: `unavailable`.
+        bytes_max: Option<u64> = None, in 1_048_576..=i64::MAX, such as 10_737_418_240_i64;
+        /// Bytes of messages that wait for the disk. Over it: `unavailable`.
+        waiting_bytes_max: usize = engine_disk::Settings::default().waiting_bytes_max, in 65_536..=i64::MAX;
+        /// Bytes of all rooms' newest messages in memory, so that a short way back needs no disk.
+        tail_bytes_max: usize = engine_disk::Settings::default().tail_bytes_max, in 0..=i64::MAX;
+        /// How long a room's epoch outlives its messages, so that `too_old` can be told from `epoch`.
+        epoch_kept_seconds: Duration = engine_disk::Settings::default().epoch_kept, in 0..=4_000_000_000;
+    }
+}
+
+impl Disk {
+    /// Where the database is, for a configuration in `base`.
+    pub(crate) fn directory(&self, base: &Path) -> PathBuf {
+        base.join(&self.directory)
+    }
+
+    /// What the engine calls the same.
+    pub(crate) fn settings(&self, keys: KeyLimits) -> engine_disk::Settings {
+        engine_disk::Settings {
+            keys,
+            tail_bytes_max: self.tail_bytes_max,
+            waiting_bytes_max: self.waiting_bytes_max,
+            disk_bytes_max: self.bytes_max,
+            epoch_kept: self.epoch_kept_seconds,
+        }
     }
 }
 
@@ -281,21 +362,37 @@ table! {
     }
 }
 
-impl From<Rule> for RoomRule {
-    /// How its rooms behave; who may do what is no part of it.
-    fn from(rule: Rule) -> Self {
-        let Durability::Memory = rule.durability;
-        Self {
-            pattern: rule.pattern,
-            history: rule.history,
-            durability: roomcast_hub::Durability::default(),
-            presence: rule.presence,
-            coalesce: Duration::from_millis(rule.coalesce_ms.into()),
+impl Engine {
+    /// What a room keeps unless its rule says otherwise.
+    fn retention(self) -> Retention {
+        match self {
+            Self::Disk => engine_disk::retention(),
+            Self::Memory => Retention::default(),
         }
     }
 }
 
+impl Config {
+    /// How rooms behave, whether a rule is written for them or not.
+    pub(crate) fn room_rules(&self) -> Vec<RoomRule> {
+        let kept = self.engine.retention();
+        let rules = self.rooms.iter().cloned().chain(Rule::catch_all());
+        rules.map(|rule| rule.behaviour(&kept)).collect()
+    }
+}
+
 impl Rule {
+    /// How its rooms behave; who may do what is no part of it.
+    fn behaviour(self, kept: &Retention) -> RoomRule {
+        RoomRule {
+            history: self.history.or(kept),
+            durability: self.durability.map(hub::Durability::from).unwrap_or_default(),
+            presence: self.presence,
+            coalesce: Duration::from_millis(self.coalesce_ms.into()),
+            pattern: self.pattern,
+        }
+    }
+
     /// A rule for every room, with every default.
     pub(crate) fn catch_all() -> Option<Self> {
         Self::from_value(&Value::Table([("pattern".to_owned(), "*".into())].into_iter().collect()))

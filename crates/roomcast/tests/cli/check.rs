@@ -218,3 +218,15 @@ fn no_file_is_not_taken_for_a_good_one() {
       help: name a file with --config FILE, or write one with `roomcast init`
     ");
 }
+
+#[test]
+fn durability_needs_a_disk() {
+    let place = Place::with(
+        "engine = \"memory\"\n[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+         [[rooms]]\npattern = \"*\"\ndurability = \"synced\"\n",
+    );
+    let told = place.run(&["check"]);
+    assert!(!told.success);
+    assert!(told.stdout.contains("roomcast.toml:6"), "{}", told.stdout);
+    assert!(told.stdout.contains("the memory engine keeps nothing beyond this process"), "{}", told.stdout);
+}

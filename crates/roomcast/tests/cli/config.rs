@@ -30,7 +30,7 @@ fn programs_get_the_same() {
         (found["value"].clone(), found["source"].as_str().unwrap().to_owned())
     };
     assert_eq!(value("rooms[0].history.age"), (60.into(), "roomcast.toml:4".into()));
-    assert_eq!(value("rooms[0].history.messages"), (10_000.into(), "default".into()));
+    assert_eq!(value("rooms[0].coalesce_ms"), (0.into(), "default".into()));
     assert_eq!(value("auth.issuer"), (serde_json::Value::Null, "default".into()));
 }
 

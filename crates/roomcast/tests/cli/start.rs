@@ -93,7 +93,7 @@ fn serve_says_how_it_is_configured() {
     let running = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
     let line = &running.first_line;
     assert!(line.starts_with("Roomcast serve on http://127.0.0.1:"), "{line}");
-    assert!(line.ends_with(": 1 key, memory only, configured by roomcast.toml\n"), "{line}");
+    assert!(line.ends_with(": 1 key, messages in data, configured by roomcast.toml\n"), "{line}");
 }
 
 #[test]
@@ -158,4 +158,79 @@ fn a_second_signal_ends_it_at_once() {
     assert!(log.any(|line| line.unwrap().contains("stopping")));
     running.signal("INT");
     assert_eq!(running.process.wait().unwrap().code(), Some(130));
+}
+
+/// A place whose server keeps its rooms on disk, with a key of a back end.
+fn with_back_end() -> Place {
+    Place::with(
+        "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n\
+         [[auth.api_keys]]\nid = \"backend\"\nkey = \"rk_0123456789abcdefghijklmnop\"\n",
+    )
+}
+
+impl Running {
+    /// Asks for something and returns the answer's body.
+    fn ask(&self, request: &str, body: &str) -> serde_json::Value {
+        let mut stream = self.connect();
+        let length = body.len();
+        write!(stream, "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n").unwrap();
+        if self.first_line.starts_with("Roomcast serve") {
+            write!(stream, "Authorization: Bearer rk_0123456789abcdefghijklmnop\r\n").unwrap();
+        }
+        write!(stream, "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+
+    fn say(&self, id: &str) -> serde_json::Value {
+        let body = format!("{{\"type\":\"text\",\"id\":\"{id}\",\"data\":{{}}}}");
+        self.ask("POST /rooms/general/messages", &body)
+    }
+
+    fn history(&self) -> Vec<serde_json::Value> {
+        self.ask("GET /rooms/general/messages", "")["messages"].as_array().unwrap().clone()
+    }
+}
+
+#[test]
+fn what_was_acked_survives_a_kill() {
+    let place = with_back_end();
+    let mut running = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    let first = running.say("m1");
+    running.process.kill().unwrap();
+    running.process.wait().unwrap();
+    let running = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    let ids: Vec<_> = running.history().iter().map(|message| message["id"].clone()).collect();
+    assert_eq!(ids, ["m1"]);
+    let again = running.say("m1");
+    assert_eq!((&again["epoch"], &again["seq"]), (&first["epoch"], &first["seq"]));
+    assert_eq!(again["duplicate"], true);
+    let second = running.say("m2");
+    assert_eq!((&second["epoch"], second["seq"].as_u64()), (&first["epoch"], Some(2)));
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_told_of_the_first() {
+    let place = with_back_end();
+    let running = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    let told = place.run(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(!told.success);
+    let process = running.process.id();
+    assert!(
+        told.stderr.contains(&format!("data is in use by another Roomcast (process {process})")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn dev_keeps_messages_where_it_is_told() {
+    let place = Place::new();
+    let arguments = ["dev", "--data", "kept", "--listen", "127.0.0.1:0"];
+    let running = Running::start(&place, &arguments);
+    assert!(running.first_line.contains("messages in kept"), "{}", running.first_line);
+    running.say("m1");
+    drop(running);
+    assert_eq!(Running::start(&place, &arguments).history().len(), 1);
 }
