@@ -26,8 +26,6 @@ use crate::{
     wheel::{SLOT_MS, Wheel},
 };
 
-/// How long a room without readers is kept, so that a blink is no reset, in milliseconds.
-const IDLE_MS: u64 = 60_000;
 /// The same when memory is full.
 const IDLE_MS_MIN: u64 = 1_000;
 /// Idle rooms looked at in one tick.
@@ -313,7 +311,8 @@ impl Hub {
     /// Forgets rooms that nobody has used for long enough; sooner, the longest idle first, if memory is full.
     fn forget_idle_rooms(&self, now: Now) {
         for _ in 0..IDLE_ROOMS_PER_TICK {
-            let idle_ms = if self.0.engine.is_full() { IDLE_MS_MIN } else { IDLE_MS };
+            let kept_ms = self.limits().idle_room_kept.as_millis() as u64;
+            let idle_ms = if self.0.engine.is_full() { IDLE_MS_MIN } else { kept_ms };
             let Some(name) = self.0.shared.idle.pop(now.ms.saturating_sub(idle_ms)) else { return };
             let Some(room) = self.0.rooms.get(&name) else { continue };
             match room.idleness(now) {
@@ -489,6 +488,8 @@ mod tests {
     use crate::{Publication, Publisher};
 
     const ROOMS: usize = 10_000;
+    /// As the protocol promises.
+    const IDLE_MS: u64 = 60_000;
 
     fn later(hub: &Hub, ms: u64) -> Now {
         Now { ms: hub.now().ms + ms, ..hub.now() }
@@ -510,6 +511,17 @@ mod tests {
             epoch,
             "a position from before is of no use"
         );
+    }
+
+    #[tokio::test]
+    async fn an_idle_room_is_kept_as_long_as_configured() {
+        let limits = Limits { idle_room_kept: Duration::from_secs(5), ..Limits::default() };
+        let hub = Hub::builder().limits(limits).build();
+        hub.room("r").unwrap();
+        hub.forget_idle_rooms(later(&hub, 4_000));
+        assert!(hub.find_room("r").is_some());
+        hub.forget_idle_rooms(later(&hub, 5_000));
+        assert!(hub.find_room("r").is_none());
     }
 
     #[tokio::test]

@@ -38,6 +38,16 @@ pub struct Limits {
     pub members_listed_max: usize,
     /// Bytes of a member's state. Over it: `too_large`.
     pub presence_state_bytes_max: usize,
+    /// How long a sign of typing holds.
+    pub typing_lease: Duration,
+    /// Typists of one room at a time. Over it: a sign is passed over, as any ephemeral message may be.
+    pub typists_per_room_max: usize,
+    /// How long a room without readers and messages is kept, at least, so that a blink is no reset.
+    pub idle_room_kept: Duration,
+    /// Bytes of the body of a request. Over it: `too_large`.
+    pub body_bytes_max: usize,
+    /// Messages, or rooms, of one request. Over it: `too_large`.
+    pub batch_max: usize,
     /// Bytes of acks, errors and system messages waiting for one connection. Over it: it isn't read.
     pub control_queue_bytes_max: usize,
     /// Bytes of a token. Over it: `unauthorized`.
@@ -77,6 +87,11 @@ impl Default for Limits {
             history_page_bytes_max: 1024 * 1024,
             members_listed_max: 100,
             presence_state_bytes_max: 1024,
+            typing_lease: Duration::from_secs(5),
+            typists_per_room_max: 1000,
+            idle_room_kept: Duration::from_secs(60),
+            body_bytes_max: 1024 * 1024,
+            batch_max: 100,
             control_queue_bytes_max: 64 * 1024,
             token_bytes_max: 8 * 1024,
             ping_interval: Duration::from_secs(20),

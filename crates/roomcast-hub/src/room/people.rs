@@ -41,7 +41,7 @@ impl Room {
     ) {
         let mut people = self.people.lock();
         let tell = if on {
-            people.typists.start(now.ms, &who.session, &who.user)
+            people.typists.start(now.ms, (&who.session, &who.user), &self.shared.limits)
         } else {
             people.typists.stop(&who.session)
         };

@@ -39,7 +39,7 @@ pub(super) async fn publish(
     let ToMany { rooms, message } = serde_json::from_str(&body).map_err(|error| {
         Problem::bad(format!("the body is not {{\"rooms\":[…],\"message\":{{…}}}}: {error}"))
     })?;
-    check_batch(rooms.len(), "rooms")?;
+    check_batch(rooms.len(), "rooms", api.app.hub.limits())?;
     let rooms: Vec<RoomName> = rooms
         .iter()
         .map(|room| RoomName::new(room).map_err(|error| Problem::invalid_room(&error)))

@@ -10,23 +10,22 @@ use http_body_util::BodyExt as _;
 use roomcast_protocol::{Code, Limits, Request as Message, Verb};
 use serde_json::value::RawValue;
 
-use super::problem::Problem;
+use super::{Api, problem::Problem};
 
-/// Bytes of a body, at most.
-const BYTES_MAX: usize = 1024 * 1024;
-/// Bytes beyond that which are read and dropped, so that whoever still sends comes to hear the answer.
-const DROPPED_MAX: usize = 8 * BYTES_MAX;
+/// Bytes beyond the limit which are read and dropped, so that whoever still sends comes to hear the answer.
+const DROPPED_MAX: usize = 8 * 1024 * 1024;
 /// How long a body may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A body that is text.
 pub(super) struct Text(pub(super) String);
 
-impl<S: Send + Sync> FromRequest<S> for Text {
+impl FromRequest<Api> for Text {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let Ok(bytes) = tokio::time::timeout(TIMEOUT, collect(request.into_body())).await else {
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let bytes_max = api.app.hub.limits().body_bytes_max;
+        let Ok(bytes) = tokio::time::timeout(TIMEOUT, collect(request.into_body(), bytes_max)).await else {
             let message = format!("the body was not whole within {} s", TIMEOUT.as_secs());
             return Err(Problem::bad(message));
         };
@@ -35,13 +34,13 @@ impl<S: Send + Sync> FromRequest<S> for Text {
     }
 }
 
-async fn collect(mut body: Body) -> Result<Vec<u8>, Problem> {
-    let expected = body.size_hint().lower().min(BYTES_MAX as u64) as usize;
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let expected = body.size_hint().lower().min(bytes_max as u64) as usize;
     let (mut bytes, mut dropped) = (Vec::with_capacity(expected), 0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Problem::bad(format!("the body broke off: {error}")))?;
         let Ok(data) = frame.into_data() else { continue };
-        if dropped == 0 && bytes.len() + data.len() <= BYTES_MAX {
+        if dropped == 0 && bytes.len() + data.len() <= bytes_max {
             bytes.extend_from_slice(&data);
         } else {
             dropped += data.len();
@@ -53,7 +52,7 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, Problem> {
     if dropped == 0 {
         return Ok(bytes);
     }
-    Err(Problem::new(Code::TooLarge, format!("the body has more than {BYTES_MAX} bytes, which are the most")))
+    Err(Problem::new(Code::TooLarge, format!("the body has more than {bytes_max} bytes, which are the most")))
 }
 
 /// Reads a body that is the `data` of a request on a socket, `{}` if it is empty, just as a socket would.

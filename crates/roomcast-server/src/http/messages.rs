@@ -21,9 +21,6 @@ use super::{
 };
 use crate::query::Query;
 
-/// Messages of one request, at most.
-const BATCH_MAX: usize = 100;
-
 /// `POST /rooms/{room}/messages`
 pub(super) async fn publish(
     State(api): State<Api>,
@@ -53,7 +50,7 @@ async fn publish_all(
     }
     let messages: Vec<&RawValue> = serde_json::from_str(body)
         .map_err(|error| Problem::bad(format!("the body is no array of messages: {error}")))?;
-    check_batch(messages.len(), "messages")?;
+    check_batch(messages.len(), "messages", api.app.hub.limits())?;
     let mut answers = Vec::with_capacity(messages.len());
     let mut stopped = None;
     for message in messages {
@@ -73,11 +70,12 @@ async fn publish_all(
 }
 
 /// Refuses more than a request may hold.
-pub(super) fn check_batch(count: usize, what: &str) -> Result<(), Problem> {
-    if count <= BATCH_MAX {
+pub(super) fn check_batch(count: usize, what: &str, limits: &Limits) -> Result<(), Problem> {
+    let batch_max = limits.batch_max;
+    if count <= batch_max {
         return Ok(());
     }
-    let message = format!("there are {count} {what}, and {BATCH_MAX} are the most; split the request");
+    let message = format!("there are {count} {what}, and {batch_max} are the most; split the request");
     Err(Problem::new(Code::TooLarge, message))
 }
 

@@ -107,6 +107,20 @@ fn text(n: usize) -> Value {
 }
 
 #[tokio::test]
+async fn a_request_is_limited_as_configured() {
+    let limits = Limits { body_bytes_max: 2_000, batch_max: 2, ..Limits::default() };
+    let server = Server::new(Origins::new(["https://app.test"]).unwrap(), limits);
+    let path = "/rooms/open:x/messages";
+    let fits: Value = (0..2).map(text).collect();
+    assert_eq!(server.post(path, &fits).await.status, StatusCode::OK);
+    let more: Value = (0..3).map(text).collect();
+    server.post(path, &more).await.is_problem(Code::TooLarge);
+    let long = server.post(path, &json!({"type": "text", "data": {"content": "x".repeat(2_000)}})).await;
+    long.is_problem(Code::TooLarge);
+    assert!(long.text.contains("2000 bytes"), "{}", long.text);
+}
+
+#[tokio::test]
 async fn published_and_read_again() {
     let server = Server::open();
     let message = json!({"type": "text", "id": "m1", "data": {"author": "eve", "n": 1}});

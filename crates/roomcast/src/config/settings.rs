@@ -341,6 +341,16 @@ table! {
         members_listed_max as members_listed_max: usize, in 0..=100_000;
         /// Bytes of a member's state. Over it: `too_large`.
         presence_state_bytes_max as presence_state_bytes_max: usize, in 0..=1_048_576;
+        /// How long a sign of typing holds.
+        typing_lease as typing_lease_seconds: Duration, in 1..=300;
+        /// Typists of one room at a time. Over it: a sign is passed over.
+        typists_per_room_max as typists_per_room_max: usize, in 0..=100_000;
+        /// How long a room without readers and messages is kept, so that a blink is no reset.
+        idle_room_kept as idle_room_kept_seconds: Duration, in 1..=86_400;
+        /// Bytes of the body of a request. Over it: `too_large`.
+        body_bytes_max as body_bytes_max: usize, in 1_024..=1_073_741_824;
+        /// Messages, or rooms, of one request. Over it: `too_large`.
+        batch_max as batch_max: usize, in 1..=10_000;
         /// Bytes of acks and errors waiting for one connection. Over it: the connection isn't read.
         control_queue_bytes_max as control_queue_bytes_max: usize, in 1_024..=16_777_216;
         /// Bytes of a token. Over it: `unauthorized`.
