@@ -23,9 +23,9 @@ ACKS_BETWEEN_KILLS = (10, 120)
 RUNS = range(LONG_RUNS if os.environ.get("ROOMCAST_LONG") else 1)
 
 
-def seed_of(run):
+def seed_of(name):
     """The seed of one run; a failure shows it."""
-    seed = f"{os.environ['ROOMCAST_SEED']}-{run}"
+    seed = f"{os.environ['ROOMCAST_SEED']}-{name}"
     print(f"seed {seed}")
     return seed
 
@@ -62,6 +62,31 @@ async def killed_under_load(start, room, seed, durability):
 
 def epochs(history):
     return {(event["room"], event["epoch"]) for event in history if event["ev"] == "ack"}
+
+
+def on_disk(folder, **rule):
+    """Starts servers on one directory."""
+    rule = {"pattern": "*", "anonymous": ["*"], **rule}
+    return lambda: servers.serve(folder, rooms=[rule], limits={"sends_per_second": 0})
+
+
+@pytest.mark.parametrize("run", RUNS)
+async def test_what_is_synced_outlives_every_kill(room, tmp_path, run):
+    history = await killed_under_load(on_disk(tmp_path), room, seed_of(f"synced-{run}"), "synced")
+    counts = judge(history, tmp_path)
+    assert counts["ended"] == ROOMS * len(READERS)
+    assert counts["resumed"] > KILLS
+    assert len(epochs(history)) == ROOMS, "the epoch goes on"
+    assert counts["resets"] == 0, "nothing was lost, so nobody is told to reload"
+
+
+async def test_what_was_only_written_gets_a_new_epoch_and_every_reader_is_told(room, tmp_path):
+    start = on_disk(tmp_path, durability="interval")
+    history = await killed_under_load(start, room, seed_of("interval"), "interval")
+    counts = judge(history, tmp_path)
+    assert counts["ended"] == ROOMS * len(READERS)
+    assert len(epochs(history)) > ROOMS * KILLS / 2
+    assert counts["resets"] > 0
 
 
 async def test_what_is_in_memory_ends_with_its_process_and_every_reader_is_told(room, tmp_path):
