@@ -56,7 +56,7 @@ export class Server {
     server.ended = new Promise((resolve) => server.process.once("exit", resolve));
     for await (const line of createInterface(server.process.stdout)) {
       server.output += `${line}\n`;
-      const port = /http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+      const port = /https?:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1];
       if (port) return server.at(Number(port));
     }
     throw new Error(`the server did not say where it listens:\n${server.output}`);

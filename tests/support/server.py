@@ -10,7 +10,7 @@ from pathlib import Path
 
 SECRET = "a secret of the tests: long enough for HS256, and for HS512 with its 64 bytes"
 API_KEY = "rk_0123456789abcdefghijklmnop"
-READY_LINE = re.compile(r"http://127\.0\.0\.1:(\d+)")
+READY_LINE = re.compile(r"https?://127\.0\.0\.1:(\d+)")
 STOP_SECONDS = 15
 
 

@@ -297,8 +297,8 @@ impl Connection {
         }
     }
 
-    /// The next bytes for the client; `None` at the end.
-    pub(crate) fn poll_chunk(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// The next bytes for the client, for the transport of a pipe to write; `None` at the end.
+    pub fn poll_chunk(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let Some(pipe) = self.pipe() else { return Poll::Ready(None) };
         pipe.poll_take(cx).map(|taken| {
             let (chunk, is_last) = taken?;
@@ -392,6 +392,8 @@ impl Connection {
         // A flusher waits for a socket that will never be written again; without one, dropping it is enough.
         if flow == Flow::Blocked {
             self.sink.shut(Shutdown::Both);
+        } else if self.pipe().is_some() {
+            self.sink.shut(Shutdown::Write);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     rooms::{IdleRooms, Rooms},
     rule::Rules,
     sessions::{Claim, Sessions},
-    sink::{Sink, Socket},
+    sink::{Pipe, Sink, Socket},
     wheel::{SLOT_MS, Wheel},
 };
 
@@ -93,11 +93,20 @@ impl Shared {
     }
 }
 
+/// What carries a connection.
+#[derive(Debug)]
+pub enum Line {
+    /// A bare socket: whoever has something for the client writes it.
+    Socket(TcpStream),
+    /// Anything else. The transport takes out what is due and writes it: TLS, HTTP/2, QUIC.
+    Pipe,
+}
+
 /// A connection that asks to be let in: its identity is decided, its handshake done.
 #[derive(Debug)]
 pub struct Entrance {
-    /// The socket, the handshake's bytes behind it.
-    pub socket: TcpStream,
+    /// What carries it, the handshake's bytes behind it.
+    pub line: Line,
     /// The form in which it takes frames.
     pub wire: Wire,
     /// Who it is.
@@ -111,8 +120,8 @@ pub struct Entrance {
 /// Why a connection was not let in; the close to send on the socket.
 #[derive(Debug)]
 pub struct NotAdmitted {
-    /// The socket.
-    pub socket: TcpStream,
+    /// What it came on.
+    pub line: Line,
     /// The close.
     pub close: Close,
     /// What happened and what to do.
@@ -337,22 +346,22 @@ impl Hub {
 
     /// Lets a connection in: takes its session over if another connection has it, and says `welcome`.
     pub fn admit(&self, entrance: Entrance) -> Result<Arc<Connection>, NotAdmitted> {
-        let Entrance { socket, wire, identity, attempt, bound } = entrance;
+        let Entrance { line, wire, identity, attempt, bound } = entrance;
         let shared = &self.0.shared;
         if self.is_draining() {
             let message = "the server is being restarted; come back";
-            return Err(NotAdmitted { socket, close: Close::Restart, message });
+            return Err(NotAdmitted { line, close: Close::Restart, message });
         }
         let identity = Arc::new(identity);
         let mut queue = Queue::default();
         let session = Session::open(shared.now(), identity.clone(), shared.limits.clone(), &mut queue);
         let id = self.next_id();
-        let connection = Arc::new(Connection::new(
-            (id, attempt),
-            (Sink::Socket(Socket(socket)), wire),
-            shared.clone(),
-            (session, queue),
-        ));
+        let sink = match line {
+            Line::Socket(socket) => Sink::Socket(Socket(socket)),
+            Line::Pipe => Sink::Pipe(Box::new(Pipe::new(None))),
+        };
+        let connection =
+            Arc::new(Connection::new((id, attempt), (sink, wire), shared.clone(), (session, queue)));
         match self.0.sessions.claim(&identity, &connection) {
             Claim::Fresh => {}
             Claim::Displaces(older) => {

@@ -34,7 +34,7 @@ mod wheel;
 pub use connection::{Connection, ConnectionId, Departure};
 pub use counters::{Counters, Gauge};
 pub use feed::{Audience, Feed};
-pub use hub::{Authorizer, Builder, Entrance, Hub, NotAdmitted};
+pub use hub::{Authorizer, Builder, Entrance, Hub, Line, NotAdmitted};
 pub use keys::{Key, KeyLimits, Keys, Seen};
 pub use room::{HistoryPage, Publication, Publisher, Room, RoomError, RoomSummary};
 pub use rule::{Durability, PresenceRule, Retention, RoomRule};

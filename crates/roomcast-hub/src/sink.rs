@@ -18,6 +18,9 @@ use tokio::{io::Interest, net::TcpStream, sync::Notify};
 /// Bytes that a pipe takes before its reader lags.
 const PIPE_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes up to which chunks leave a pipe together: what a TLS record holds.
+const TAKE_BYTES: usize = 16 * 1024;
+
 /// Where a connection's bytes go.
 #[derive(Debug)]
 pub(crate) enum Sink {
@@ -93,6 +96,23 @@ impl State {
         }
     }
 
+    /// Chunks that came while the transport was busy leave as one.
+    fn pop_together(&mut self) -> Option<Bytes> {
+        let first = self.pop()?;
+        let fits = |state: &Self, bytes: usize| {
+            state.chunks.front().is_some_and(|next| bytes + next.len() <= TAKE_BYTES)
+        };
+        if !fits(self, first.len()) {
+            return Some(first);
+        }
+        let mut together = Vec::with_capacity((first.len() + self.bytes).min(TAKE_BYTES));
+        together.extend_from_slice(&first);
+        while fits(self, together.len()) {
+            together.extend_from_slice(&self.pop()?);
+        }
+        Some(together.into())
+    }
+
     fn pop(&mut self) -> Option<Bytes> {
         let chunk = self.chunks.pop_front()?;
         self.bytes -= chunk.len();
@@ -130,10 +150,10 @@ impl Pipe {
         state.wake();
     }
 
-    /// The next chunk and whether the pipe is empty now; `None` at the end.
+    /// The next bytes, small chunks together, and whether the pipe is empty now; `None` at the end.
     pub(crate) fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Option<(Bytes, bool)>> {
         let mut state = self.state.lock();
-        match state.pop() {
+        match state.pop_together() {
             Some(chunk) => Poll::Ready(Some((chunk, state.chunks.is_empty()))),
             None if state.ended => Poll::Ready(None),
             None => {

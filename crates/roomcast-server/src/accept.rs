@@ -1,11 +1,24 @@
-//! Accepting connections and speaking HTTP/1.1 on them, each step under a deadline. `axum::serve` has none:
+//! Accepting connections and speaking HTTP on them, /1.1 in the clear and both over TLS, each step under a deadline. `axum::serve` has none:
 //! slow headers and silent sockets would stay for ever.
 
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
-use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -19,6 +32,14 @@ use crate::server::{Doors, Open};
 const HEADERS_MAX: usize = 100;
 /// Bytes of a request's head, at most; more is 431.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Silence after which an HTTP/2 connection is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// How long it then waits for the answer.
+const PONG_TIMEOUT: Duration = Duration::from_secs(8);
+/// Requests, streams and sockets of one HTTP/2 connection at a time.
+const STREAMS_MAX: u32 = 256;
+/// Bytes of an answer that wait for one HTTP/2 stream to take them.
+const STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
 /// How long to wait when the process has no more sockets.
 const NO_SOCKETS_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection beyond the limit is told.
@@ -67,40 +88,100 @@ async fn speak(
     (socket, peer, _open): (TcpStream, SocketAddr, Open),
     router: Router,
     doors: Arc<Doors>,
-    mut ending: watch::Receiver<()>,
+    ending: watch::Receiver<()>,
 ) {
     let first_byte = tokio::time::timeout(doors.settings.first_byte_timeout, socket.readable());
     if prepare(&socket, &doors).is_err() || !matches!(first_byte.await, Ok(Ok(()))) {
         return;
     }
-    let cut = HangUp::default();
-    let hang_up = cut.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request.extensions_mut().insert(hang_up.clone());
-        let router = router.clone();
-        async move {
-            Ok::<_, Infallible>(
-                router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never| match never {}),
-            )
+    match &doors.settings.tls {
+        None => speak_http1(TokioIo::new(socket), (router, peer), &doors, ending).await,
+        Some(tls) => {
+            let handshake = tls.acceptor().accept(socket);
+            let Ok(Ok(stream)) = tokio::time::timeout(doors.settings.headers_timeout, handshake).await else {
+                return tracing::debug!(%peer, "a TLS handshake failed or took too long");
+            };
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let stream = TokioIo::new(stream);
+            if is_h2 {
+                speak_http2(stream, (router, peer), ending).await;
+            } else {
+                speak_http1(stream, (router, peer), &doors, ending).await;
+            }
         }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
+    }
+}
+
+async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
+    io: T,
+    (router, peer): (Router, SocketAddr),
+    doors: &Doors,
+    ending: watch::Receiver<()>,
+) {
+    let cut = HangUp::default();
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(doors.settings.headers_timeout)
         .max_headers(HEADERS_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(socket), service)
+        .serve_connection(io, service_fn(service(router, peer, Some(cut.clone()))))
         .with_upgrades();
+    converse((connection, |connection| connection.graceful_shutdown()), peer, (ending, cut)).await;
+}
+
+async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
+    io: T,
+    (router, peer): (Router, SocketAddr),
+    ending: watch::Receiver<()>,
+) {
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(PING_INTERVAL))
+        .keep_alive_timeout(PONG_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_send_buf_size(STREAM_SEND_BYTES_MAX)
+        .enable_connect_protocol()
+        // One stream that takes nothing must not end its neighbours, so nothing may cut the whole.
+        .serve_connection(io, service_fn(service(router, peer, None)));
+    let shut_down = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
+    converse((connection, shut_down), peer, (ending, HangUp::default())).await;
+}
+
+/// Answers requests by the router, which learns where they come from and how to cut them off.
+fn service(
+    router: Router,
+    peer: SocketAddr,
+    hang_up: Option<HangUp>,
+) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
+    move |mut request| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        if let Some(hang_up) = &hang_up {
+            request.extensions_mut().insert(hang_up.clone());
+        }
+        let answer = router.clone().oneshot(request.map(Body::new));
+        Box::pin(async move { Ok(answer.await.unwrap_or_else(|never| match never {})) })
+    }
+}
+
+/// What a service answers.
+type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
+
+/// Goes on until the connection ends, is cut, or the server comes to its end.
+async fn converse<C: Future<Output = Result<(), hyper::Error>>>(
+    (connection, shut_down): (C, impl Fn(Pin<&mut C>)),
+    peer: SocketAddr,
+    (mut ending, HangUp(cut)): (watch::Receiver<()>, HangUp),
+) {
     let mut connection = pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,
-        () = cut.0.notified() => return,
+        () = cut.notified() => return,
         _ = ending.changed() => {
-            connection.as_mut().graceful_shutdown();
+            shut_down(connection.as_mut());
             tokio::select! {
                 outcome = connection => outcome,
-                () = cut.0.notified() => return,
+                () = cut.notified() => return,
             }
         }
     };

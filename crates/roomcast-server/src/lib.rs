@@ -10,7 +10,9 @@ mod http;
 mod playground;
 mod query;
 mod server;
+mod tls;
 mod websocket;
 
 pub use app::{App, router};
 pub use server::{Settings, serve};
+pub use tls::{Tls, TlsError};

@@ -18,11 +18,14 @@ use tokio::sync::watch;
 use crate::{
     accept::accept,
     app::{App, router},
+    tls::Tls,
 };
 
 /// Deadlines and limits of the doors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
+    /// A certificate to speak TLS with; without one whatever stands in front speaks it, or nobody.
+    pub tls: Option<Tls>,
     /// Sockets at once. Over it: 503 and closed.
     pub connections_max: usize,
     /// How long a connection may say nothing before its first byte.
@@ -40,6 +43,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            tls: None,
             connections_max: 1_000_000,
             first_byte_timeout: Duration::from_secs(10),
             headers_timeout: Duration::from_secs(10),

@@ -6,9 +6,9 @@
 
 use std::{
     cell::RefCell,
+    future::poll_fn,
     io,
-    net::Shutdown,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
@@ -20,15 +20,17 @@ use axum::{
     response::Response,
 };
 use http::{HeaderValue, header};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::{
+    ext::Protocol,
+    upgrade::{OnUpgrade, Upgraded},
+};
 use hyper_util::{rt::TokioIo, server::conn::auto};
-use roomcast_hub::{Connection, Departure, Entrance, Hub, NotAdmitted, Turn};
+use roomcast_hub::{Connection, Departure, Entrance, Hub, Line, NotAdmitted, Turn};
 use roomcast_protocol::{Close, Join, Limits, Position, Positions, Queue, RoomName, SUBPROTOCOL, Wire};
 use roomcast_session::Identity;
 use roomcast_websocket::{CloseCode, Decoder, DecoderLimits, Event, Role, Violation, handshake};
-use socket2::SockRef;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf},
     net::TcpStream,
 };
 
@@ -38,8 +40,8 @@ use crate::{app::App, auth::AuthError, query::Query};
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Reads after which a busy connection lets others run.
 const READS_PER_TURN: usize = 16;
-/// How long a connection that was not let in may take to hang up.
-const REFUSED_LINGER: Duration = Duration::from_secs(2);
+/// How long a connection that is told its close may take to hang up.
+const LINGER: Duration = Duration::from_secs(2);
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH_BYTES].into());
@@ -70,7 +72,11 @@ struct Arrival {
 
 /// Accepts every well-formed handshake; what there is to say against it comes as a Close frame.
 fn upgrade(app: Arc<App>, room: Option<String>, mut request: Request) -> Response {
-    let upgrade = match handshake::check_request(&request) {
+    let checked = match request.extensions().get::<Protocol>() {
+        Some(protocol) if protocol.as_str() == "websocket" => handshake::check_connect(&request),
+        _ => handshake::check_request(&request),
+    };
+    let upgrade = match checked {
         Ok(upgrade) => upgrade,
         Err(refusal) => return refusal.response().map(Body::from),
     };
@@ -90,7 +96,9 @@ fn upgrade(app: Arc<App>, room: Option<String>, mut request: Request) -> Respons
     let deflate = upgrade.deflate();
     let wire = deflate.as_ref().map_or(Wire::Plain, |(deflate, _)| Wire::Deflate(deflate.window_bits()));
     let decoder = Decoder::new(Role::Server, bounds, deflate.as_ref().map(|(deflate, _)| *deflate));
-    if let Some(extensions) = deflate.and_then(|(_, extensions)| HeaderValue::from_str(&extensions).ok()) {
+    if let Some(extensions) =
+        deflate.and_then(|(_, extensions): (_, String)| HeaderValue::from_str(&extensions).ok())
+    {
         response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
     let query = Query::of(request.uri());
@@ -120,42 +128,105 @@ fn bind(room: &str, query: &Query<'_>, limits: &Limits) -> Result<(RoomName, Joi
 /// A connection's life after the handshake.
 async fn run(app: Arc<App>, upgraded: OnUpgrade, arrival: Arrival) {
     let Ok(upgraded) = upgraded.await else { return };
-    let Some((socket, early)) = socket_of(upgraded) else {
-        return tracing::error!("a WebSocket did not come over plain TCP; it can't be served");
-    };
+    match socket_of(upgraded) {
+        Ok((socket, early)) => match let_in(&app, Line::Socket(socket), arrival) {
+            Ok((connection, decoder)) => {
+                let unread = (!early.is_empty()).then(|| early.to_vec().into_boxed_slice());
+                // A task of its own: what it holds is what an idle connection costs.
+                tokio::spawn(Reader { hub: app.hub.clone(), connection, decoder, unread, source: Own });
+            }
+            Err(Refused { line: Line::Socket(socket), close, message }) => {
+                refuse(socket, close, &message).await;
+            }
+            Err(_) => {}
+        },
+        Err(upgraded) => match let_in(&app, Line::Pipe, arrival) {
+            Ok((connection, decoder)) => {
+                carry(app.hub.clone(), (connection, decoder), TokioIo::new(upgraded)).await;
+            }
+            Err(Refused { close, message, .. }) => refuse(TokioIo::new(upgraded), close, &message).await,
+        },
+    }
+}
+
+/// Somebody who is not let in, and the close to tell.
+struct Refused {
+    line: Line,
+    close: Close,
+    message: String,
+}
+
+fn let_in(app: &App, line: Line, arrival: Arrival) -> Result<(Arc<Connection>, Decoder), Refused> {
     let Arrival { identity, attempt, bound, wire, decoder } = arrival;
     let identity = match identity {
         Ok(identity) => identity,
         Err(error) => {
             tracing::info!(code = error.code().name(), reason = error.message(), "refused a WebSocket");
-            return refuse(socket, error.close(), error.message()).await;
+            return Err(Refused { line, close: error.close(), message: error.message().into() });
         }
     };
     let (bound, invalid_room) = match bound {
         Some(Err(message)) => (None, Some(message)),
         bound => (bound.and_then(Result::ok), None),
     };
-    let connection = match app.hub.admit(Entrance { socket, wire, identity, attempt, bound }) {
-        Ok(connection) => connection,
-        Err(NotAdmitted { socket, close, message }) => return refuse(socket, close, message).await,
-    };
+    let admitted = app.hub.admit(Entrance { line, wire, identity, attempt, bound });
+    let connection = admitted.map_err(|NotAdmitted { line, close, message }| Refused {
+        line,
+        close,
+        message: message.into(),
+    })?;
     if let Some(message) = invalid_room {
         close(&app.hub, &connection, Close::InvalidRoom, &message);
     }
-    let unread = (!early.is_empty()).then(|| early.to_vec().into_boxed_slice());
-    // A task of its own: what it holds is what an idle connection costs.
-    tokio::spawn(Reader { hub: app.hub.clone(), connection, decoder, unread });
+    Ok((connection, decoder))
+}
+
+/// Carries a connection over what only one task can write: TLS, or a stream of HTTP/2.
+async fn carry<T: AsyncRead + AsyncWrite + Unpin>(
+    hub: Hub,
+    (connection, decoder): (Arc<Connection>, Decoder),
+    io: T,
+) {
+    let stall = hub.limits().write_stall_timeout;
+    let (source, sink) = tokio::io::split(io);
+    let mut writing = pin!(write_out(&connection, sink, stall));
+    let mut reading =
+        pin!(Reader { hub: hub.clone(), connection: connection.clone(), decoder, unread: None, source });
+    // Whichever ends first, the other has a moment: for the close to be written, or for the peer to hang up.
+    tokio::select! {
+        () = &mut reading => drop(tokio::time::timeout(LINGER, writing).await),
+        outcome = &mut writing => if outcome.is_ok() {
+            drop(tokio::time::timeout(LINGER, reading).await);
+        },
+    }
+    hub.dismiss(&connection, Departure::Lost);
+}
+
+/// Writes what is due until the end, each write within `stall`.
+async fn write_out<T: AsyncWrite + Unpin>(
+    connection: &Arc<Connection>,
+    mut sink: T,
+    stall: Duration,
+) -> io::Result<()> {
+    while let Some(bytes) = poll_fn(|cx| connection.poll_chunk(cx)).await {
+        let write = async {
+            sink.write_all(&bytes).await?;
+            sink.flush().await
+        };
+        tokio::time::timeout(stall, write).await??;
+    }
+    sink.shutdown().await
 }
 
 /// The TCP socket below an upgraded connection, and what was read of it beyond the handshake; whether our own
-/// accept loop served it or an embedder's `axum::serve`.
-fn socket_of(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
+/// accept loop served it or an embedder's `axum::serve`. Else it is not a bare socket.
+fn socket_of(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return Some((parts.io.into_inner(), parts.read_buf)),
+        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
     };
-    let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded).ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
+    let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)?;
+    Ok((parts.io.into_inner(), parts.read_buf))
 }
 
 fn close(hub: &Hub, connection: &Arc<Connection>, close: Close, message: &str) {
@@ -165,29 +236,73 @@ fn close(hub: &Hub, connection: &Arc<Connection>, close: Close, message: &str) {
 }
 
 /// Says the close to somebody who is not let in, and waits a little for them to hang up.
-async fn refuse(mut socket: TcpStream, close: Close, message: &str) {
+async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(mut io: T, close: Close, message: &str) {
     let mut queue = Queue::default();
     queue.push_close(close, message);
     let farewell = async {
-        socket.write_all(queue.bytes()).await?;
-        SockRef::from(&socket).shutdown(Shutdown::Write)?;
+        io.write_all(queue.bytes()).await?;
+        io.shutdown().await?;
         let mut rest = [0; 512];
-        while socket.read(&mut rest).await? > 0 {}
+        while io.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(REFUSED_LINGER, farewell).await;
+    let _ = tokio::time::timeout(LINGER, farewell).await;
+}
+
+/// Where a connection's bytes come from.
+trait Source: Unpin {
+    fn poll_read(
+        &mut self,
+        connection: &Connection,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<usize>>;
+}
+
+/// The connection's own socket.
+struct Own;
+
+impl Source for Own {
+    fn poll_read(
+        &mut self,
+        connection: &Connection,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(connection.poll_readable(cx))?;
+            match connection.try_read(scratch) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead> Source for ReadHalf<T> {
+    fn poll_read(
+        &mut self,
+        _: &Connection,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(AsyncRead::poll_read(Pin::new(self), cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
 }
 
 /// The reading half of a connection.
-struct Reader {
+struct Reader<S> {
     hub: Hub,
     connection: Arc<Connection>,
     decoder: Decoder,
     /// Bytes that were read before the client had taken its answers.
     unread: Option<Box<[u8]>>,
+    source: S,
 }
 
-impl Future for Reader {
+impl<S: Source> Future for Reader<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -197,26 +312,21 @@ impl Future for Reader {
     }
 }
 
-impl Reader {
+impl<S: Source> Reader<S> {
     /// Reads until the connection ends, and answers how.
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Departure> {
         for _ in 0..READS_PER_TURN {
             ready!(self.connection.poll_uncongested(cx));
-            if let Some(mut unread) = self.unread.take() {
-                if let Some(departure) = self.turn(&mut unread) {
-                    return Poll::Ready(departure);
-                }
-                continue;
-            }
-            if ready!(self.connection.poll_readable(cx)).is_err() {
-                return Poll::Ready(Departure::Lost);
-            }
-            let ended = SCRATCH.with_borrow_mut(|scratch| match self.connection.try_read(scratch) {
-                Ok(0) => Some(Departure::Lost),
-                Ok(n) => self.turn(&mut scratch[..n]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-                Err(_) => Some(Departure::Lost),
-            });
+            let ended = match self.unread.take() {
+                Some(mut unread) => self.turn(&mut unread),
+                None => ready!(SCRATCH.with_borrow_mut(|scratch| {
+                    let read = ready!(self.source.poll_read(&self.connection, cx, scratch));
+                    Poll::Ready(match read {
+                        Ok(0) | Err(_) => Some(Departure::Lost),
+                        Ok(n) => self.turn(&mut scratch[..n]),
+                    })
+                })),
+            };
             if let Some(departure) = ended {
                 return Poll::Ready(departure);
             }
@@ -227,7 +337,7 @@ impl Reader {
 
     /// Handles what was read. Answers how the connection ends, if it does.
     fn turn(&mut self, input: &mut [u8]) -> Option<Departure> {
-        let Self { hub, connection, decoder, unread } = self;
+        let Self { hub, connection, decoder, unread, .. } = self;
         let mut turn = hub.turn(connection);
         let mut at = 0;
         let mut departure = None;

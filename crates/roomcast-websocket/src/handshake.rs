@@ -33,7 +33,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
 
 pub use client::{Accepted, ResponseError, key, read_response, request};
-pub use server::{Refusal, Upgrade, check_request};
+pub use server::{Refusal, Upgrade, check_connect, check_request};
 
 /// What the key is hashed with (§1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -6,12 +6,13 @@ use roomcast_engine_disk::Disk;
 use roomcast_hub::{Hub, engine::Memory};
 use roomcast_protocol::{Grants, Rights};
 use roomcast_server::{
-    App,
+    App, Settings,
     auth::{Authenticator, Keys, Origins, Requirements},
 };
 use tokio::runtime::Runtime;
 
 use crate::{
+    certificate::Certificate,
     config::{Config, Engine, Loaded, Rule},
     console,
     failure::Failure,
@@ -36,6 +37,7 @@ pub(crate) struct Assembly {
     config: Config,
     /// The store, if there is one; it belongs to this process from now on.
     disk: Option<Disk>,
+    certificate: Option<Certificate>,
     authenticator: Arc<Authenticator>,
     origins: Origins,
 }
@@ -48,11 +50,12 @@ impl Assembly {
             Mode::Serve => Origins::new(config.server.origins.iter().map(String::as_str))?,
         };
         let authenticator = Arc::new(authenticator(mode, &config, loaded)?);
+        let certificate = Certificate::of(&config, &loaded.directory())?;
         let disk = match data_directory(&config, loaded) {
             Some(directory) => Some(open(&directory, &config)?),
             None => None,
         };
-        Ok(Self { mode, config, disk, authenticator, origins })
+        Ok(Self { mode, config, disk, certificate, authenticator, origins })
     }
 
     /// Prints the banner and serves until a signal says stop.
@@ -70,12 +73,17 @@ impl Assembly {
         served
     }
 
-    async fn serve(self, listening: Listening, banner: &str) -> Result<(), Failure> {
+    async fn serve(mut self, listening: Listening, banner: &str) -> Result<(), Failure> {
         // Before anybody can know that there is something to stop.
         let signals = Signals::listen().map_err(cannot("wait for signals"))?;
         // Whoever started it may have closed the pipe once the first line was read; that is no reason to stop.
         console::line(banner).ok();
-        let settings = self.config.server.settings();
+        let certificate = self.certificate.take();
+        let tls = certificate.as_ref().map(Certificate::tls);
+        let settings = Settings { tls, ..self.config.server.settings() };
+        if let Some(certificate) = certificate {
+            tokio::spawn(certificate.keep_fresh());
+        }
         let stop = async {
             let signal = signals.first().await;
             tracing::info!(signal, "stopping; a second signal ends it at once");

@@ -28,21 +28,18 @@ pub(crate) struct Listening {
 
 impl Listening {
     /// The first address, for a browser or a command.
-    pub(crate) fn url(&self) -> String {
-        self.addresses.first().map(url).unwrap_or_default()
+    pub(crate) fn url(&self, scheme: &str) -> String {
+        self.addresses.first().map(|address| format!("{scheme}://{address}")).unwrap_or_default()
     }
 
     /// `http://127.0.0.1:8000 (also http://[::1]:8000)`, and what is lacking.
-    pub(crate) fn describe(&self) -> String {
-        let also = self.addresses.iter().skip(1).map(|address| format!("also {}", url(address)));
+    pub(crate) fn describe(&self, scheme: &str) -> String {
+        let also = self.addresses.iter().skip(1).map(|address| format!("also {scheme}://{address}"));
         let without = self.without.iter().map(|family| format!("no {family} on this machine"));
         let remarks: Vec<_> = also.chain(without).collect();
-        if remarks.is_empty() { self.url() } else { format!("{} ({})", self.url(), remarks.join(", ")) }
+        let url = self.url(scheme);
+        if remarks.is_empty() { url } else { format!("{url} ({})", remarks.join(", ")) }
     }
-}
-
-fn url(address: &SocketAddr) -> String {
-    format!("http://{address}")
 }
 
 /// Both loopback addresses on one port; 0 lets the system choose.

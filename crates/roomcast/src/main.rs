@@ -2,6 +2,7 @@
 //! configuration, logging and signals, and no logic that somebody who embeds Roomcast would miss.
 
 mod assembly;
+mod certificate;
 mod cli;
 mod commands;
 mod config;

@@ -5,7 +5,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use roomcast_hub::{Connection, Entrance, Hub, RoomRule};
+use roomcast_hub::{Connection, Entrance, Hub, Line, RoomRule};
 use roomcast_protocol::{Grants, Join, Pattern, RoomName, SessionId, UserId, Wire};
 use roomcast_session::{Identity, Principal};
 use roomcast_websocket::{Decoder, DecoderLimits, Event, Role};
@@ -64,7 +64,8 @@ impl Client {
         let (client, accepted) = tokio::join!(socket.connect(address), listener.accept());
         let server = accepted.unwrap().0;
         socket2::SockRef::from(&server).set_send_buffer_size(SOCKET_BYTES as usize).unwrap();
-        let entrance = Entrance { socket: server, wire: Wire::Plain, identity: who, attempt, bound };
+        let entrance =
+            Entrance { line: Line::Socket(server), wire: Wire::Plain, identity: who, attempt, bound };
         let connection = hub.admit(entrance).unwrap();
         let limits = DecoderLimits { message_bytes_max: 16 << 20, fragments_max: 1 };
         Self {

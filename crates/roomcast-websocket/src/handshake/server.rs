@@ -21,10 +21,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// A valid upgrade request.
+/// A valid request for a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upgrade {
-    /// The value of `Sec-WebSocket-Accept`.
+    /// The value of `Sec-WebSocket-Accept`; empty over HTTP/2, which has none.
     pub accept: String,
     /// The sub-protocols that the client offers, the favourite first.
     pub protocols: Vec<String>,
@@ -38,9 +38,12 @@ impl Upgrade {
         Deflate::negotiate(&self.extensions)
     }
 
-    /// The response that switches protocols: 101. A sub-protocol and extensions are the caller's to add.
+    /// The response that opens it: 101, over HTTP/2 200. A sub-protocol and extensions are the caller's to add.
     pub fn response(&self) -> Response<()> {
         let mut response = Response::new(());
+        if self.accept.is_empty() {
+            return response;
+        }
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = response.headers_mut();
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
@@ -132,19 +135,34 @@ pub fn check_request<B>(request: &Request<B>) -> Result<Upgrade, Refusal> {
     if !names(headers, &UPGRADE, "websocket") || !names(headers, &CONNECTION, "upgrade") {
         return Err(Refusal::NotAnUpgrade);
     }
-    let version = joined(headers, &SEC_WEBSOCKET_VERSION);
-    if version != "13" {
-        return Err(Refusal::Version(version));
-    }
+    check_version(headers)?;
     let key = joined(headers, &SEC_WEBSOCKET_KEY);
     if !LENIENT.decode(&key).is_ok_and(|bytes| bytes.len() == 16) {
         return Err(Refusal::Key(key));
     }
-    Ok(Upgrade {
-        accept: accept_key(&key),
+    Ok(offered(accept_key(&key), headers))
+}
+
+/// Reads an extended CONNECT whose `:protocol` is `websocket` (RFC 8441, section 5).
+pub fn check_connect<B>(request: &Request<B>) -> Result<Upgrade, Refusal> {
+    if request.method() != Method::CONNECT {
+        return Err(Refusal::Method(request.method().clone()));
+    }
+    check_version(request.headers())?;
+    Ok(offered(String::new(), request.headers()))
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), Refusal> {
+    let version = joined(headers, &SEC_WEBSOCKET_VERSION);
+    if version == "13" { Ok(()) } else { Err(Refusal::Version(version)) }
+}
+
+fn offered(accept: String, headers: &HeaderMap) -> Upgrade {
+    Upgrade {
+        accept,
         protocols: list(headers, &SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect(),
         extensions: joined(headers, &SEC_WEBSOCKET_EXTENSIONS),
-    })
+    }
 }
 
 /// All lines of a header as one; what isn't ASCII doesn't count.

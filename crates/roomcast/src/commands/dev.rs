@@ -103,7 +103,7 @@ fn tell_ignored_keys(loaded: &Loaded) {
 
 /// Where it listens and in which mode, then how to see a first message.
 fn banner(listening: &Listening, data: Option<&Path>) -> String {
-    let url = listening.url();
+    let url = listening.url("http");
     let kept = data.map_or("memory only".into(), |data| format!("messages in {}", data.display()));
     format!(
         "Roomcast dev on {}: no keys, {kept}, playground at /\n\
@@ -111,6 +111,6 @@ fn banner(listening: &Listening, data: Option<&Path>) -> String {
          Open {url} in two tabs and chat, or say something from another terminal:\n\n    \
          curl {url}/rooms/general/messages -d '{{\"type\":\"text\",\"data\":{{\"content\":\"Hello\"}}}}'\n\n  \
          Ctrl-C stops it.\n",
-        listening.describe()
+        listening.describe("http")
     )
 }

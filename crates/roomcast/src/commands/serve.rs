@@ -51,5 +51,9 @@ fn banner(listening: &Listening, config: &Config, loaded: &Loaded) -> String {
     let source = file.map_or("no file".into(), |document| document.path.display().to_string());
     let kept = data_directory(config, loaded)
         .map_or("memory only".into(), |directory| format!("messages in {}", directory.display()));
-    format!("Roomcast serve on {}: {keys} key{plural}, {kept}, configured by {source}", listening.describe())
+    let scheme = if config.server.tls_certificate.is_some() { "https" } else { "http" };
+    format!(
+        "Roomcast serve on {}: {keys} key{plural}, {kept}, configured by {source}",
+        listening.describe(scheme)
+    )
 }

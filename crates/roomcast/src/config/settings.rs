@@ -97,6 +97,11 @@ table! {
     struct Server {
         /// Addresses to listen on. A family that this machine lacks is left out of the default, and said so.
         listen: Vec<SocketAddr> = default_listen();
+        /// A certificate to speak TLS with, and the chain that leads to it: the path of a PEM file. Read again when it
+        /// changes.
+        tls_certificate: Option<PathBuf> = None, such as "tls/fullchain.pem";
+        /// The certificate's private key: the path of a PEM file.
+        tls_key: Option<PathBuf> = None, such as "tls/privkey.pem";
         /// Web pages that may connect: `https://example.com`, `https://*.example.com`, or `*` for every page.
         /// Without any, only pages that this server's own host serves. What is no browser always may.
         origins: Vec<String> = Vec::new();
@@ -119,6 +124,7 @@ impl Server {
     /// What the server library calls the same.
     pub(crate) fn settings(&self) -> Settings {
         Settings {
+            tls: None,
             connections_max: self.connections_max,
             first_byte_timeout: self.first_byte_timeout_seconds,
             headers_timeout: self.headers_timeout_seconds,

@@ -1,0 +1,121 @@
+// HTTP/2 over TLS with Node's own client: requests, events, and a WebSocket by extended CONNECT (RFC 8441).
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:http2";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { Server, mint, newRoom } from "./support.mjs";
+
+/** A text frame as a client masks it, with a key of zeros; RFC 6455 asks for no more of the receiver. */
+function masked(text) {
+  const payload = Buffer.from(text);
+  const length = payload.length < 126 ? [0x80 | payload.length] : [0x80 | 126, payload.length >> 8, payload.length & 255];
+  return Buffer.concat([Buffer.from([0x81, ...length, 0, 0, 0, 0]), payload]);
+}
+
+/** The JSON of each whole text frame at the beginning of `bytes`, and what is left. */
+function* frames(state) {
+  while (state.bytes.length >= 2) {
+    const short = state.bytes[1] & 127;
+    const head = short === 126 ? 4 : 2;
+    const length = short === 126 ? state.bytes.readUInt16BE(2) : short;
+    if (state.bytes.length < head + length) return;
+    const [opcode, payload] = [state.bytes[0] & 15, state.bytes.subarray(head, head + length)];
+    state.bytes = state.bytes.subarray(head + length);
+    yield { opcode, payload };
+  }
+}
+
+describe("HTTP/2", () => {
+  let folder, server, session;
+  before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "roomcast-tls-"));
+    const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
+    const subject = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"];
+    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+    const files = ["-keyout", key, "-out", certificate];
+    execFileSync("openssl", ["req", "-x509", "-nodes", "-days", "7", ...curve, ...subject, ...files], { stdio: "ignore" });
+    const paths = `tls_certificate = ${JSON.stringify(certificate)}\ntls_key = ${JSON.stringify(key)}`;
+    server = await Server.serve(`[server]\n${paths}`);
+    session = connect(`https://127.0.0.1:${server.port}`, { rejectUnauthorized: false });
+    const [settings] = await once(session, "remoteSettings");
+    assert.equal(settings.enableConnectProtocol, true);
+  });
+  after(async () => {
+    session.destroy();
+    await server.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  const authorization = () => `Bearer ${mint("ada")}`;
+
+  async function post(room, message) {
+    const path = `/rooms/${room}/messages`;
+    const request = session.request({ ":method": "POST", ":path": path, authorization: authorization() });
+    request.end(JSON.stringify(message));
+    const [headers] = await once(request, "response");
+    request.resume();
+    return headers[":status"];
+  }
+
+  test("events and requests share a connection", async () => {
+    const room = newRoom();
+    const events = session.request({ ":path": `/events/${room}`, authorization: authorization() });
+    const [headers] = await once(events, "response");
+    assert.deepEqual([headers[":status"], headers["content-type"]], [200, "text/event-stream"]);
+    assert.equal(await post(room, { type: "text", data: { n: 1 } }), 200);
+    let seen = "";
+    for await (const chunk of events) {
+      seen += chunk;
+      if (/^data: \{"type":"text".*"n":1/m.test(seen)) break;
+    }
+    assert.match(seen, /^event: system\ndata: \{"type":"system","data":\{"event":"welcome"/m);
+  });
+
+  test("a WebSocket by extended CONNECT", async () => {
+    const room = newRoom();
+    const socket = session.request(
+      {
+        ":method": "CONNECT",
+        ":protocol": "websocket",
+        ":path": `/ws/${room}?token=${mint("ada")}`,
+        "sec-websocket-version": "13",
+      },
+      { endStream: false },
+    );
+    const [headers] = await once(socket, "response");
+    assert.equal(headers[":status"], 200);
+    const state = { bytes: Buffer.alloc(0) };
+    const seen = [];
+    socket.write(masked(JSON.stringify({ type: "text", room, id: "m1", data: { content: "over h2" } })));
+    for await (const chunk of socket) {
+      state.bytes = Buffer.concat([state.bytes, chunk]);
+      for (const { opcode, payload } of frames(state)) {
+        assert.equal(opcode, 1);
+        seen.push(JSON.parse(payload));
+      }
+      if (["ack", "text"].every((type) => seen.some((message) => message.type === type && message.id === "m1"))) break;
+    }
+    assert.equal(seen[0].data.event, "welcome");
+    assert.equal(seen.find((message) => message.type === "text").data.content, "over h2");
+  });
+
+  test("a socket's close ends its stream alone", async () => {
+    const socket = session.request(
+      { ":method": "CONNECT", ":protocol": "websocket", ":path": "/ws?token=nonsense", "sec-websocket-version": "13" },
+      { endStream: false },
+    );
+    const chunks = [];
+    for await (const chunk of socket) chunks.push(chunk);
+    const close = Buffer.concat(chunks);
+    assert.equal(close[0], 0x88);
+    assert.equal(close.readUInt16BE(2), 1008);
+    assert.match(close.subarray(4).toString(), /^unauthorized: /);
+    assert.equal(await post(newRoom(), { type: "text", data: {} }), 200);
+  });
+});
