@@ -1,4 +1,9 @@
 //! The engine with a disk from outside: what every engine must do, what a restart keeps, and what damage does.
 
-mod restarts;
+#![allow(clippy::unwrap_used, reason = "what a test can't set up fails it")]
+
+mod conformance;
+mod crashes;
+mod damage;
+mod limits;
 mod support;

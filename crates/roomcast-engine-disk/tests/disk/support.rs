@@ -1,21 +1,85 @@
-//! Stores in directories of their own.
+//! Stores in directories of their own, and rooms in them.
 
-#![allow(clippy::unwrap_used, reason = "what a test can't set up fails it")]
-
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
 use roomcast_engine_disk::{Disk, Settings};
+use roomcast_hub::{
+    Durability, Key, RoomRule,
+    engine::{AppendError, EngineError, Log, Page, Range, ReadError},
+};
+use roomcast_protocol::{Draft, Pattern, RoomName, Timestamp, server::Delivered};
+use roomcast_session::Now;
 use tempfile::TempDir;
 
-/// Makes stores, each in a directory that lasts as long as this.
+/// Directories that last as long as this.
 #[derive(Default)]
 pub(crate) struct Directories(RefCell<Vec<TempDir>>);
 
 impl Directories {
-    pub(crate) fn fresh(&self, settings: Settings) -> Disk {
+    pub(crate) fn fresh(&self) -> PathBuf {
         let directory = tempfile::tempdir().unwrap();
-        let disk = Disk::open(directory.path(), settings).unwrap();
+        let path = directory.path().join("data");
         self.0.borrow_mut().push(directory);
-        disk
+        path
+    }
+}
+
+/// Copies a store as it stands. By another process: to open the database's file in this one, and to close it,
+/// would take SQLite's locks away.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+}
+
+pub(crate) fn open(path: &Path) -> Disk {
+    Disk::open(path, Settings::default()).unwrap()
+}
+
+pub(crate) fn rule(durability: Durability) -> RoomRule {
+    RoomRule { durability, ..RoomRule::new(Pattern::new("*").unwrap()) }
+}
+
+pub(crate) const NOW: Now = Now { ms: 1_000, wall: Timestamp(1_700_000_000_000) };
+
+/// One room of a store.
+pub(crate) struct Room(pub(crate) Arc<dyn Log>);
+
+impl Room {
+    pub(crate) fn of(disk: &Disk, name: &str) -> Self {
+        Self::watch(disk, name, rule(Durability::Synced)).unwrap()
+    }
+
+    pub(crate) fn watch(disk: &Disk, name: &str, rule: RoomRule) -> Result<Self, EngineError> {
+        // The hub makes feeds; without one, a watch through it is the only way to a log.
+        roomcast_hub::engine::conformance::watched(disk, &RoomName::new(name).unwrap(), rule, NOW).map(Self)
+    }
+
+    pub(crate) fn say(&self, content: &str, id: Option<&str>) -> Result<Delivered, AppendError> {
+        let data = |out: &mut Vec<u8>| out.extend_from_slice(format!("{content:?}").as_bytes());
+        let draft = Draft::new(("text", id, "r"), NOW.wall, data);
+        let key = id.map(|id| Key::new(("ada", id), ("text", content)));
+        roomcast_hub::engine::conformance::wait(self.0.append(NOW, draft, key))
+    }
+
+    pub(crate) fn epoch(&self) -> String {
+        self.0.bounds().epoch.to_string()
+    }
+
+    /// All messages, as JSON.
+    pub(crate) fn all(&self) -> Result<Vec<String>, ReadError> {
+        let page = Page { messages_max: usize::MAX, bytes_max: usize::MAX };
+        let (mut all, mut last) = (Vec::new(), 0);
+        loop {
+            let batch = self.0.read(Range::After(last), page)?;
+            last = batch.frames.last().map_or(last, |frame| frame.seq());
+            all.extend(batch.frames.iter().map(|frame| String::from_utf8_lossy(frame.json()).into_owned()));
+            if batch.complete {
+                return Ok(all);
+            }
+        }
     }
 }

@@ -1,16 +1,19 @@
-//! What every engine must do, as one suite. An engine's own tests call [`check`]; a failure panics and says
-//! which promise was broken.
+//! What every engine must do, as one suite. An engine's own tests call [`check`], and [`check_restarts`] if it
+//! keeps logs beyond its process; a failure panics and says which promise was broken.
 
 use std::{sync::Arc, time::Duration};
 
 use roomcast_protocol::{Draft, Pattern, Position, Reset, RoomName, Timestamp, server::Delivered};
 use roomcast_session::Now;
 
-use super::{AppendError, Engine, Log, Page, Range, ReadError, Ticket};
+use super::{AppendError, Bounds, Engine, EngineError, Log, Page, Range, ReadError, Ticket};
 use crate::{Feed, Key, RoomRule, feed::Cursor};
 
 /// An engine, freshly made and empty.
 pub type Make<'a> = &'a dyn Fn() -> Box<dyn Engine>;
+
+/// A store: opens its engine, freshly at first. The engine before is gone by then.
+pub type Store<'a> = Box<dyn Fn() -> Box<dyn Engine> + 'a>;
 
 /// Runs the whole suite.
 pub fn check(make: Make<'_>) {
@@ -23,6 +26,14 @@ pub fn check(make: Make<'_>) {
     a_log_outlives_its_watch(make);
     an_empty_log_is_forgotten(make);
     rooms_are_apart(make);
+}
+
+/// Runs what engines must do as well that keep logs beyond their process.
+pub fn check_restarts<'a>(make: &dyn Fn() -> Store<'a>) {
+    a_log_outlives_its_process(&make());
+    keys_outlive_the_process(&make());
+    floors_outlive_the_process(&make());
+    an_epoch_outlives_its_messages(&make());
 }
 
 /// One watched room.
@@ -53,12 +64,22 @@ fn watch(engine: &dyn Engine, room: &str, rule: RoomRule, now: Now) -> Watched {
     Watched { start: feed.end(), log, feed }
 }
 
+/// The log of a room that is watched, for an engine's own tests.
+pub fn watched(
+    engine: &dyn Engine,
+    room: &RoomName,
+    rule: RoomRule,
+    now: Now,
+) -> Result<Arc<dyn Log>, EngineError> {
+    engine.watch(now, room, &Arc::new(rule), &mut |head| Arc::new(Feed::new(head)))
+}
+
 fn draft(content: &str, now: Now) -> Draft {
     Draft::new(("text", None, "r"), now.wall, |out| out.extend_from_slice(content.as_bytes()))
 }
 
 /// Waits for an answer without a runtime.
-fn wait<T>(ticket: Ticket<T>) -> T {
+pub fn wait<T>(ticket: Ticket<T>) -> T {
     let mut future = std::pin::pin!(ticket.wait());
     let thread = std::thread::current();
     let waker = std::task::Waker::from(Arc::new(Unpark(thread)));
@@ -229,4 +250,70 @@ fn rooms_are_apart(make: Make<'_>) {
     assert_eq!(two.log.bounds().head, 0, "a room's log is its own");
     assert!(!two.keyed("m1", "{}", at(0)).expect("an append").duplicate, "and so are its keys");
     assert_ne!(one.log.bounds().epoch, two.log.bounds().epoch, "and so is its epoch");
+}
+
+fn a_log_outlives_its_process(open: &Store<'_>) {
+    let said = |room: &Watched| {
+        let page = Page { messages_max: 10, bytes_max: usize::MAX };
+        let batch = room.log.read(Range::After(0), page).expect("a page");
+        batch.frames.iter().map(|frame| (frame.timestamp(), frame.json().to_vec())).collect::<Vec<_>>()
+    };
+    let before = {
+        let engine = open();
+        let room = watch(&*engine, "r", rule(), at(0));
+        (0..3).for_each(|i| drop(room.append(&format!("\"{i}\""), at(i))));
+        (room.log.bounds(), said(&room))
+    };
+    let engine = open();
+    let room = watch(&*engine, "r", rule(), at(0));
+    assert_eq!((room.log.bounds(), said(&room)), before, "the epoch goes on, and every byte is the same");
+    assert_eq!(seq(&room.append("{}", at(0))), 4, "and so does the order");
+}
+
+fn keys_outlive_the_process(open: &Store<'_>) {
+    let first = watch(&*open(), "r", rule(), at(0)).keyed("m1", "{}", at(0)).expect("an append");
+    let engine = open();
+    let room = watch(&*engine, "r", rule(), at(0));
+    let again = room.keyed("m1", "{}", at(1_000)).expect("a repeat");
+    assert_eq!((again.position, again.duplicate), (first.position, true), "the first position");
+    assert_eq!(room.keyed("m1", "{ }", at(1_000)), Err(AppendError::Conflict), "another content");
+    let later = room.keyed("m1", "{}", at(5 * 60 * 1000 + 1)).expect("an append");
+    assert!(!later.duplicate, "after five minutes the id is free");
+}
+
+fn floors_outlive_the_process(open: &Store<'_>) {
+    let mut few = rule();
+    few.history.messages_max = 3;
+    let before = {
+        let engine = open();
+        let room = watch(&*engine, "r", few.clone(), at(0));
+        (0..100).for_each(|i| drop(room.append("{}", at(i))));
+        room.log.bounds()
+    };
+    let engine = open();
+    let room = watch(&*engine, "r", few, at(0));
+    assert_eq!(room.log.bounds(), before);
+    assert_eq!(room.read(Range::After(97), 10), Ok((vec![98, 99, 100], true)));
+}
+
+fn an_epoch_outlives_its_messages(open: &Store<'_>) {
+    let mut brief = rule();
+    brief.history.age_max = Duration::from_secs(60);
+    let before = {
+        let engine = open();
+        let room = watch(&*engine, "r", brief.clone(), at(0));
+        room.append("{}", at(0));
+        room.log.bounds()
+    };
+    let later = at(61_000);
+    let engine = open();
+    engine.tick(later);
+    let room = watch(&*engine, "r", brief.clone(), later);
+    assert_eq!(room.log.bounds(), Bounds { floor: 1, ..before.clone() });
+    drop((room, engine));
+    let engine = open();
+    let room = watch(&*engine, "r", brief, later);
+    let early = Position { epoch: before.epoch, seq: 0 };
+    assert_eq!(room.log.bounds().check(&early), Err(Reset::TooOld), "which is not a new epoch");
+    assert_eq!(seq(&room.append("{}", later)), 2, "no seq is given twice");
 }
