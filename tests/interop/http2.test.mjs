@@ -1,11 +1,8 @@
 // HTTP/2 over TLS with Node's own client: requests, events, and a WebSocket by extended CONNECT (RFC 8441).
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:http2";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -32,15 +29,10 @@ function* frames(state) {
 }
 
 describe("HTTP/2", () => {
-  let folder, server, session;
+  let server, session;
   before(async () => {
-    folder = mkdtempSync(join(tmpdir(), "roomcast-tls-"));
-    const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
-    const subject = ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"];
-    const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
-    const files = ["-keyout", key, "-out", certificate];
-    execFileSync("openssl", ["req", "-x509", "-nodes", "-days", "7", ...curve, ...subject, ...files], { stdio: "ignore" });
-    const paths = `tls_certificate = ${JSON.stringify(certificate)}\ntls_key = ${JSON.stringify(key)}`;
+    const file = (name) => JSON.stringify(join(import.meta.dirname, "../support/tls", name));
+    const paths = `tls_certificate = ${file("certificate.pem")}\ntls_key = ${file("key.pem")}`;
     server = await Server.serve(`[server]\n${paths}`);
     session = connect(`https://127.0.0.1:${server.port}`, { rejectUnauthorized: false });
     const [settings] = await once(session, "remoteSettings");
@@ -49,7 +41,6 @@ describe("HTTP/2", () => {
   after(async () => {
     session.destroy();
     await server.stop();
-    rmSync(folder, { recursive: true });
   });
 
   const authorization = () => `Bearer ${mint("ada")}`;
