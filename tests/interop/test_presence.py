@@ -1,5 +1,6 @@
 """Who is here and who is typing (PROTOCOL sections 2 and 3, SEMANTICS S12)."""
 
+import aiohttp
 import pytest
 
 from support.clients import both_peers, new_session
@@ -189,3 +190,18 @@ async def test_typing_ends_by_itself(dev, connect, room, end):
         await ada.close(1000)
     patience = 8 if end == "lease" else 3
     await bob.take({"type": "typing", "data": {"author": "ada", "typing": False}}, patience)
+
+
+async def test_the_end_of_a_poll_says_nothing_of_typing(dev, connect, room):
+    reader = await connect(dev)
+    ack = await reader.join(room)
+    session = new_session()
+    async with aiohttp.ClientSession(dev.http, headers={"Roomcast-Session": session}) as http:
+        await http.post(f"/rooms/{room}/typing", json={"typing": True})
+        await reader.take({"type": "typing", "data": {"typing": True}})
+        await reader.text(room, n=1)
+        async with http.get(f"/poll/{room}?since={ack['epoch']}.0") as poll:
+            assert [message["seq"] for message in (await poll.json())["messages"]] == [1]
+        await reader.text(room, n=2)
+        await reader.take({"type": "text", "data": {"n": 2}})
+    assert reader.all({"type": "typing", "data": {"typing": False}}) == []

@@ -183,7 +183,16 @@ impl Connection {
     pub(crate) fn leave(&self, now: Now, who: &Identity, room: &Arc<Room>, departure: Departure) {
         let lane = self.outbox.lock().shut(room);
         if let Some(lane) = lane {
+            self.hush(now, who, room);
             room.leave(now, (self.id, who), lane, departure);
+        }
+    }
+
+    /// A socket that goes types no longer. Who reads by streams or polls types in requests, which have a lease of
+    /// their own: the end of one poll says nothing.
+    fn hush(&self, now: Now, who: &Identity, room: &Room) {
+        if !matches!(self.wire, Wire::Events | Wire::List) {
+            room.hush(now, who);
         }
     }
 
@@ -380,6 +389,7 @@ impl Connection {
         }
         let (now, who) = (self.shared.now(), self.identity());
         for (room, lane) in readings {
+            self.hush(now, &who, &room);
             room.leave(now, (self.id, &who), lane, departure);
             room.drain();
         }

@@ -31,14 +31,35 @@ pub(crate) enum Hold {
 struct Stay {
     session: SessionId,
     hold: Hold,
+    /// Further connections of the session, a stream beside a socket; most have none.
+    others: Vec<ConnectionId>,
 }
 
 impl Stay {
     /// A sign of life without a socket changes nothing for a session that has one.
     fn renew(&mut self, hold: Hold) {
-        if !(matches!(self.hold, Hold::Connection(_)) && matches!(hold, Hold::Until(_))) {
-            self.hold = hold;
+        match (self.hold, hold) {
+            (Hold::Connection(_), Hold::Until(_)) => {}
+            (Hold::Connection(older), Hold::Connection(newer)) if older != newer => {
+                self.others.retain(|other| *other != newer);
+                self.others.push(older);
+                self.hold = hold;
+            }
+            _ => self.hold = hold,
         }
+    }
+
+    /// A connection goes. Whether it was the one that held the stay, and no other does.
+    fn let_go(&mut self, connection: ConnectionId) -> bool {
+        if self.hold != Hold::Connection(connection) {
+            self.others.retain(|other| *other != connection);
+            return false;
+        }
+        match self.others.pop() {
+            Some(other) => self.hold = Hold::Connection(other),
+            None => return true,
+        }
+        false
     }
 
     fn is_leased(&self) -> bool {
@@ -120,7 +141,8 @@ impl Roster {
         self.note_end(who, hold);
         let next_arrival = self.arrivals.last_key_value().map_or(0, |(last, _)| last + 1);
         let Some(seat) = self.users.get_mut(&who.user) else {
-            let stays = SmallVec::from_iter([Stay { session: who.session.clone(), hold }]);
+            let stays =
+                SmallVec::from_iter([Stay { session: who.session.clone(), hold, others: Vec::new() }]);
             let seat = Seat {
                 arrival: next_arrival,
                 state: state.unwrap_or_default(),
@@ -136,7 +158,7 @@ impl Roster {
         let mut changed = stay.is_none();
         match stay {
             Some(stay) => stay.renew(hold),
-            None => seat.stays.push(Stay { session: who.session.clone(), hold }),
+            None => seat.stays.push(Stay { session: who.session.clone(), hold, others: Vec::new() }),
         }
         if let Some(state) = state {
             changed |= seat.state != state || seat.info != who.info;
@@ -160,20 +182,23 @@ impl Roster {
         who: &Identity,
         connection: Option<ConnectionId>,
     ) -> Option<Told> {
-        let goes = |stay: &Stay| connection.map_or(stay.is_leased(), |id| stay.hold == Hold::Connection(id));
-        self.remove(now_ms, &who.user, |stay| stay.session == who.session && goes(stay))
+        let stay = self.stay(who)?;
+        let goes = connection.map_or(stay.is_leased(), |id| stay.let_go(id));
+        self.remove(now_ms, &who.user, |stay| goes && stay.session == who.session)
     }
 
     /// A connection was lost without a word: its session has the grace to come back.
     pub(crate) fn lose(&mut self, now_ms: u64, who: &Identity, connection: ConnectionId) {
-        let Some(seat) = self.users.get_mut(&who.user) else { return };
         let grace = Hold::Until(now_ms + self.rule.grace.as_millis() as u64);
-        let is_lost =
-            |stay: &&mut Stay| stay.session == who.session && stay.hold == Hold::Connection(connection);
-        if let Some(stay) = seat.stays.iter_mut().find(is_lost) {
+        let Some(stay) = self.stay(who) else { return };
+        if stay.let_go(connection) {
             stay.hold = grace;
             self.note_end(who, grace);
         }
+    }
+
+    fn stay(&mut self, who: &Identity) -> Option<&mut Stay> {
+        self.users.get_mut(&who.user)?.stays.iter_mut().find(|stay| stay.session == who.session)
     }
 
     /// When a session without a socket must be heard of again.
@@ -321,6 +346,18 @@ mod tests {
         );
         assert_eq!(brief(room.leave(0, &who("ada", 'a'), Some(ConnectionId(1)))), "update x1 v4 of 1");
         assert_eq!(brief(room.leave(0, &who("ada", 'b'), Some(ConnectionId(2)))), "leave x0 v5 of 0");
+    }
+
+    #[test]
+    fn a_stream_beside_a_socket_counts_once_and_either_may_go_first() {
+        for (first, last) in [(1, 2), (2, 1)] {
+            let mut room = roster(100);
+            room.enter(0, &who("ada", 'a'), on(1), None);
+            assert_eq!(brief(room.enter(0, &who("ada", 'a'), on(2), None)), "-");
+            room.lose(0, &who("ada", 'a'), ConnectionId(first));
+            assert!(room.expire(60_000).is_empty(), "the other is still there");
+            assert_eq!(brief(room.leave(0, &who("ada", 'a'), Some(ConnectionId(last)))), "leave x0 v2 of 0");
+        }
     }
 
     #[test]

@@ -52,6 +52,13 @@ impl Room {
         self.schedule(&mut people);
     }
 
+    /// Whoever goes types no longer. The caller drains.
+    pub(crate) fn hush(&self, now: Now, who: &Identity) {
+        if self.people.lock().typists.stop(&who.session) {
+            self.tell_typing(now, &who.user, (false, None), Audience::All);
+        }
+    }
+
     pub(super) fn tell_typing(
         &self,
         now: Now,

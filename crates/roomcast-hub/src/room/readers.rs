@@ -11,7 +11,6 @@ use smallvec::SmallVec;
 
 use super::{Gone, Room, position};
 use crate::{
-    Audience,
     connection::{Connection, ConnectionId, Departure},
     drain::{LANE_MEMBERS_MAX, Member},
     feed::Cursor,
@@ -148,9 +147,6 @@ impl Room {
         }
         drop(readers);
         let mut people = self.people.lock();
-        if people.typists.stop(&who.session) {
-            self.tell_typing(now, &who.user, (false, None), Audience::All);
-        }
         match departure {
             Departure::Clean => {
                 let told = people.roster.leave(now.ms, who, Some(id));
