@@ -218,3 +218,22 @@ async def test_a_user_s_name_with_control_characters_reaches_no_log_line(serve, 
     server.terminate()
     server.wait()
     assert not any(line.startswith("level=ERROR forged") for line in server.output.splitlines())
+
+
+FORWARDED = ["X-Forwarded-For: 6.6.6.6, 198.51.100.1", "Forwarded: for=6.6.6.6, for=198.51.100.1"]
+
+
+@pytest.mark.parametrize("header", FORWARDED)
+@pytest.mark.parametrize("trusted, client", [([], "127.0.0.1"), (["127.0.0.0/8"], "198.51.100.1")])
+def test_a_forwarded_address_is_believed_of_configured_proxies_alone(serve, header, trusted, client):
+    server = serve(server={"trusted_proxies": trusted})
+    with Raw(server) as raw:
+        status, _, _ = raw.request("GET /rooms/x/messages", "Authorization: Bearer forged", header)
+        assert status == 401
+    with Raw(server) as raw:
+        raw.upgrade("/ws", extra=[header], token="forged")
+        raw.ended()
+    server.kill()
+    told = [line for line in server.output.splitlines() if "refused a" in line]
+    assert len(told) == 2, server.output
+    assert all(client in line and "6.6.6.6" not in line for line in told), told

@@ -8,11 +8,13 @@ mod app;
 pub mod auth;
 mod http;
 mod playground;
+mod proxies;
 mod query;
 mod server;
 mod tls;
 mod websocket;
 
 pub use app::{App, router};
+pub use proxies::TrustedProxy;
 pub use server::{Settings, serve};
 pub use tls::{Tls, TlsError};

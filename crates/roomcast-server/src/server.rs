@@ -11,13 +11,14 @@ use std::{
     time::Duration,
 };
 
-use axum::Router;
+use axum::{Router, middleware};
 use roomcast_hub::Hub;
 use tokio::sync::watch;
 
 use crate::{
     accept::accept,
     app::{App, router},
+    proxies::{TrustedProxy, find_client},
     tls::Tls,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct Settings {
     /// A certificate to speak TLS with; without one whatever stands in front speaks it, or nobody.
     pub tls: Option<Tls>,
+    /// Who is believed when it says for whom it asks.
+    pub trusted_proxies: Arc<[TrustedProxy]>,
     /// Sockets at once. Over it: 503 and closed.
     pub connections_max: usize,
     /// How long a connection may say nothing before its first byte.
@@ -44,6 +47,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tls: None,
+            trusted_proxies: Arc::default(),
             connections_max: 1_000_000,
             first_byte_timeout: Duration::from_secs(10),
             headers_timeout: Duration::from_secs(10),
@@ -92,7 +96,8 @@ pub async fn serve(
 ) -> io::Result<()> {
     let hub = app.hub.clone();
     let Settings { shutdown_timeout, reconnect_spread, .. } = settings;
-    let routes: Router = router(app);
+    let proxies = settings.trusted_proxies.clone();
+    let routes: Router = router(app).layer(middleware::from_fn_with_state(proxies, find_client));
     let doors = Arc::new(Doors { settings, hub: hub.clone(), speaking: Arc::default() });
     let (ending, until_end) = watch::channel(());
     let mut accepting = tokio::task::JoinSet::new();

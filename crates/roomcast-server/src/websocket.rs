@@ -34,7 +34,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::{app::App, auth::AuthError, query::Query};
+use crate::{app::App, auth::AuthError, proxies::Client, query::Query};
 
 /// Bytes of the buffer that a thread reads into.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -63,6 +63,7 @@ pub(crate) async fn open_bound(
 
 /// What the request of a connection came to, to be told once it is upgraded.
 struct Arrival {
+    client: Option<Client>,
     identity: Result<Identity, AuthError>,
     attempt: u32,
     bound: Option<Result<(RoomName, Join), String>>,
@@ -103,6 +104,7 @@ fn upgrade(app: Arc<App>, room: Option<String>, mut request: Request) -> Respons
     }
     let query = Query::of(request.uri());
     let arrival = Arrival {
+        client: request.extensions().get().copied(),
         identity: app.identify(request.headers(), request.uri()).map(|(identity, _)| identity),
         attempt: query.number("attempt").unwrap_or(0),
         bound: room.map(|room| bind(&room, &query, limits)),
@@ -157,11 +159,17 @@ struct Refused {
 }
 
 fn let_in(app: &App, line: Line, arrival: Arrival) -> Result<(Arc<Connection>, Decoder), Refused> {
-    let Arrival { identity, attempt, bound, wire, decoder } = arrival;
+    let Arrival { client, identity, attempt, bound, wire, decoder } = arrival;
     let identity = match identity {
         Ok(identity) => identity,
         Err(error) => {
-            tracing::info!(code = error.code().name(), reason = error.message(), "refused a WebSocket");
+            let client = client.map(tracing::field::display);
+            tracing::info!(
+                client,
+                code = error.code().name(),
+                reason = error.message(),
+                "refused a WebSocket"
+            );
             return Err(Refused { line, close: error.close(), message: error.message().into() });
         }
     };

@@ -13,7 +13,7 @@ use roomcast_protocol::{Code, Rights, RoomName};
 use roomcast_session::{Identity, Principal};
 
 use super::{Api, problem::Problem};
-use crate::auth::SESSION_HEADER;
+use crate::{auth::SESSION_HEADER, proxies::Client};
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -54,7 +54,8 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
     let (identity, minted) = match identified {
         Ok(identified) => identified,
         Err(error) => {
-            tracing::info!(code = error.code().name(), reason = error.message(), "refused a request");
+            let client = request.extensions().get::<Client>().map(tracing::field::display);
+            tracing::info!(client, code = error.code().name(), reason = error.message(), "refused a request");
             return Problem::from(error).into_response();
         }
     };

@@ -5,7 +5,7 @@
 use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use roomcast_protocol::{Pattern, Rights};
-use roomcast_server::auth::Algorithm;
+use roomcast_server::{TrustedProxy, auth::Algorithm};
 use toml::Value;
 
 /// What a value may be.
@@ -183,6 +183,7 @@ macro_rules! parsed {
 parsed! {
     Pattern: Pattern::new, Pattern::to_string;
     PathBuf: str::parse::<PathBuf>, |path: &PathBuf| path.display().to_string();
+    TrustedProxy: str::parse::<TrustedProxy>, TrustedProxy::to_string;
     SocketAddr: parse_address, SocketAddr::to_string;
 }
 

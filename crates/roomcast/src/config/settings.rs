@@ -10,7 +10,7 @@ use std::{
 use roomcast_engine_disk as engine_disk;
 use roomcast_hub::{self as hub, KeyLimits, PresenceRule, Retention, RoomRule};
 use roomcast_protocol::{Limits, Pattern, Rights};
-use roomcast_server::{Settings, auth::Algorithm};
+use roomcast_server::{Settings, TrustedProxy, auth::Algorithm};
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
@@ -105,6 +105,9 @@ table! {
         /// Web pages that may connect: `https://example.com`, `https://*.example.com`, or `*` for every page.
         /// Without any, only pages that this server's own host serves. What is no browser always may.
         origins: Vec<String> = Vec::new();
+        /// Proxies in front, as addresses or networks. Only what they say in `X-Forwarded-For` or `Forwarded` is believed,
+        /// and only if they pass on no other header of the two; it decides which address is logged.
+        trusted_proxies: Vec<TrustedProxy> = Vec::new();
         /// Connections at once. Over it: 503, and closed.
         connections_max: usize = Settings::default().connections_max, in 1..=100_000_000;
         /// How long a new connection may take for its first byte.
@@ -125,6 +128,7 @@ impl Server {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             tls: None,
+            trusted_proxies: self.trusted_proxies.clone().into(),
             connections_max: self.connections_max,
             first_byte_timeout: self.first_byte_timeout_seconds,
             headers_timeout: self.headers_timeout_seconds,

@@ -19,8 +19,9 @@ fn with(history: &str) -> Place {
 
 /// The history without one line.
 fn without(line: usize) -> String {
-    let kept = HISTORY.lines().enumerate().filter(|(index, _)| index + 1 != line);
-    kept.map(|(_, text)| format!("{text}\n")).collect()
+    let mut lines: Vec<_> = HISTORY.lines().collect();
+    lines.remove(line - 1);
+    lines.join("\n") + "\n"
 }
 
 #[test]
