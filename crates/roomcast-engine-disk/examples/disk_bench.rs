@@ -93,9 +93,9 @@ fn publish(time: Duration, one: impl Fn(usize) + Sync) -> (Vec<Duration>, Durati
 
 fn tell(what: &str, (mut took, time): (Vec<Duration>, Duration)) {
     took.sort_unstable();
-    let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let at = |percent: usize| took[(took.len() - 1) * percent / 100].as_secs_f64() * 1e3;
     let rate = took.len() as f64 / time.as_secs_f64();
-    println!("{what}: {rate:.0} acked/s, p50 {:.2} ms, p99 {:.2} ms", at(0.5), at(0.99));
+    println!("{what}: {rate:.0} acked/s, p50 {:.2} ms, p99 {:.2} ms", at(50), at(99));
 }
 
 /// The least that a log can be: one thread, one file, one sync for all that wait.
@@ -110,7 +110,9 @@ impl Floor {
                 let batch: Vec<_> = std::iter::once(first).chain(waiting.try_iter()).collect();
                 file.write_all(&vec![b'x'; batch.len() * BODY_BYTES]).unwrap();
                 file.sync_data().unwrap();
-                batch.iter().for_each(|answer| answer.send(()).unwrap());
+                for answer in batch {
+                    answer.send(()).unwrap();
+                }
             }
         });
         Self(sender)
@@ -133,7 +135,9 @@ fn restart(directory: &Path, messages: usize, rooms: usize) {
             wait(tickets.pop_front().unwrap()).unwrap();
         }
     }
-    tickets.into_iter().for_each(|ticket| drop(wait(ticket).unwrap()));
+    for ticket in tickets {
+        wait(ticket).unwrap();
+    }
     drop((logs, disk));
     let (before, began) = (resident_bytes(), Instant::now());
     let disk = Disk::open(directory, Settings::default()).unwrap();

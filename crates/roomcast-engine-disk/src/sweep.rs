@@ -171,7 +171,10 @@ fn give_back(connection: &Connection, logs: &Logs) -> rusqlite::Result<()> {
         if free < FREE_PAGES_MIN || free * 4 < number("page_count")? || logs.inbox().is_busy() {
             return Ok(());
         }
-        connection.execute_batch(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        // One page goes with each step of the statement.
+        let mut vacuum = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {}
     }
     Ok(())
 }

@@ -1,9 +1,16 @@
 //! What is full answers so, keeps what it acked, and goes on once there is room.
 
-use roomcast_engine_disk::{Disk, Settings};
-use roomcast_hub::engine::AppendError;
+use std::{path::Path, time::Duration};
 
-use crate::support::{Directories, Room, open};
+use roomcast_engine_disk::{Disk, Settings};
+use roomcast_hub::{
+    Durability,
+    engine::{AppendError, Engine},
+};
+use roomcast_protocol::Timestamp;
+use roomcast_session::Now;
+
+use crate::support::{Directories, NOW, Room, open, rule};
 
 #[test]
 fn a_full_disk_refuses_and_loses_nothing() {
@@ -37,7 +44,7 @@ fn what_is_dropped_leaves_the_disk() {
     let directories = Directories::default();
     let path = directories.fresh();
     let disk = open(&path);
-    let mut few = crate::support::rule(roomcast_hub::Durability::None);
+    let mut few = rule(Durability::None);
     few.history.messages_max = 10;
     let room = Room::watch(&disk, "r", few).unwrap();
     let large = "x".repeat(10_000);
@@ -55,4 +62,37 @@ fn a_closed_store_refuses() {
     let room = Room::of(&disk, "r");
     disk.close();
     assert!(matches!(room.say("late", None), Err(AppendError::Unavailable(_))));
+}
+
+/// Opens a store, lets it see a time, and closes it.
+fn sweep(path: &Path, after: Duration) {
+    let ms = after.as_millis() as u64;
+    let disk = open(path);
+    disk.tick(Now { ms: NOW.ms + ms, wall: Timestamp(NOW.wall.0 + ms) });
+    disk.close();
+}
+
+#[test]
+fn age_gives_the_disk_back_and_then_forgets_the_room() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let mut brief = rule(Durability::None);
+    brief.history.age_max = Duration::from_secs(60);
+    let room = |disk: &Disk, name: &str| Room::watch(disk, name, brief.clone()).unwrap();
+    let disk = open(&path);
+    let rooms = ["a", "b", "c"].map(|name| room(&disk, name));
+    let large = "x".repeat(3_000);
+    (0..3_000).for_each(|i| drop(rooms[i % 3].say(&large, None).unwrap()));
+    let before = rooms[0].0.bounds();
+    disk.close();
+    let bytes = || std::fs::metadata(path.join("roomcast.db")).unwrap().len();
+    let full = bytes();
+    sweep(&path, Duration::from_secs(30));
+    assert_eq!(bytes(), full, "nothing is old yet");
+    sweep(&path, Duration::from_secs(61));
+    assert!(bytes() < full / 2, "{} of {full} bytes are left", bytes());
+    let swept = room(&open(&path), "a").0.bounds();
+    assert_eq!((&swept.epoch, swept.floor, swept.head), (&before.epoch, before.head, before.head));
+    sweep(&path, Duration::from_secs(8 * 24 * 3_600));
+    assert_ne!(room(&open(&path), "a").0.bounds().epoch, before.epoch, "a week later the room is forgotten");
 }
