@@ -26,7 +26,10 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use crate::server::{Doors, Open};
+use crate::{
+    server::{Doors, Open},
+    tls::Tls,
+};
 
 /// Headers of a request, at most; more is 431.
 const HEADERS_MAX: usize = 100;
@@ -94,21 +97,29 @@ async fn speak(
     if prepare(&socket, &doors).is_err() || !matches!(first_byte.await, Ok(Ok(()))) {
         return;
     }
-    match &doors.settings.tls {
+    // Boxed: what idles in the clear must not be as large as what idles inside TLS.
+    match doors.settings.tls.clone() {
         None => speak_http1(TokioIo::new(socket), (router, peer), &doors, ending).await,
-        Some(tls) => {
-            let handshake = tls.acceptor().accept(socket);
-            let Ok(Ok(stream)) = tokio::time::timeout(doors.settings.headers_timeout, handshake).await else {
-                return tracing::debug!(%peer, "a TLS handshake failed or took too long");
-            };
-            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let stream = TokioIo::new(stream);
-            if is_h2 {
-                speak_http2(stream, (router, peer), ending).await;
-            } else {
-                speak_http1(stream, (router, peer), &doors, ending).await;
-            }
-        }
+        Some(tls) => Box::pin(speak_tls(&tls, (socket, peer), router, (&doors, ending))).await,
+    }
+}
+
+async fn speak_tls(
+    tls: &Tls,
+    (socket, peer): (TcpStream, SocketAddr),
+    router: Router,
+    (doors, ending): (&Doors, watch::Receiver<()>),
+) {
+    let handshake = tls.acceptor().accept(socket);
+    let Ok(Ok(stream)) = tokio::time::timeout(doors.settings.headers_timeout, handshake).await else {
+        return tracing::debug!(%peer, "a TLS handshake failed or took too long");
+    };
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let stream = TokioIo::new(stream);
+    if is_h2 {
+        Box::pin(speak_http2(stream, (router, peer), ending)).await;
+    } else {
+        Box::pin(speak_http1(stream, (router, peer), doors, ending)).await;
     }
 }
 
