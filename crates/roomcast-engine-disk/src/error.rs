@@ -107,6 +107,9 @@ pub(crate) fn engine_error(error: &rusqlite::Error) -> EngineError {
         Some(ErrorCode::DiskFull) => EngineError::Unavailable(
             "the disk, or what disk.bytes_max allows, is full: free some space".into(),
         ),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            EngineError::Unavailable("another program writes in the database: end its transaction".into())
+        }
         Some(code) if !matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             EngineError::Unavailable(error.to_string())
         }

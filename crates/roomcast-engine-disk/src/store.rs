@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -31,6 +32,8 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const PAGE_BYTES: u64 = 4_096;
 /// Pages that a store may have at least: below, not even its tables have room.
 const PAGES_MIN: u64 = 64;
+/// How long a commit waits for another program that writes in the database; then its messages are refused.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that read.
 const READERS: usize = 2;
 
@@ -127,6 +130,7 @@ impl Store {
         if let Some(pages_max) = self.pages_max {
             connection.pragma_update_and_check(None, "max_page_count", pages_max, |_| Ok(()))?;
         }
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     }

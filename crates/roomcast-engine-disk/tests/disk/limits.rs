@@ -5,10 +5,11 @@ use std::{path::Path, time::Duration};
 use roomcast_engine_disk::{Disk, Settings};
 use roomcast_hub::{
     Durability,
-    engine::{AppendError, Engine},
+    engine::{AppendError, Engine, Ticket, conformance},
 };
 use roomcast_protocol::Timestamp;
 use roomcast_session::Now;
+use rusqlite::Connection;
 
 use crate::support::{Directories, NOW, Room, open, rule};
 
@@ -95,4 +96,48 @@ fn age_gives_the_disk_back_and_then_forgets_the_room() {
     assert_eq!((&swept.epoch, swept.floor, swept.head), (&before.epoch, before.head, before.head));
     sweep(&path, Duration::from_secs(8 * 24 * 3_600));
     assert_ne!(room(&open(&path), "a").0.bounds().epoch, before.epoch, "a week later the room is forgotten");
+}
+
+#[test]
+fn another_program_in_the_database_is_named_and_readers_dont_wait() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let disk = open(&path);
+    let room = Room::of(&disk, "r");
+    room.say("before", None).unwrap();
+    let other = Connection::open(path.join("roomcast.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refusal = room.say("meanwhile", None).unwrap_err();
+    assert!(
+        matches!(&refusal, AppendError::Unavailable(says) if says.contains("another program")),
+        "{refusal:?}"
+    );
+    let elsewhere = Room::of(&disk, "elsewhere");
+    assert_eq!((room.all().unwrap().len(), elsewhere.all().unwrap().len()), (1, 0));
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(room.say("after", None).unwrap().position.unwrap().1, 2);
+}
+
+#[test]
+fn what_waits_for_the_disk_is_bounded() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let small = Settings { waiting_bytes_max: 10_000, ..Settings::default() };
+    let disk = Disk::open(&path, small).unwrap();
+    let room = Room::of(&disk, "r");
+    room.say("before", None).unwrap();
+    let other = Connection::open(path.join("roomcast.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let large = "x".repeat(6_000);
+    let mut waiting = Vec::new();
+    let refusal = loop {
+        match room.queue(&large) {
+            Ticket::Now(outcome) => break outcome.unwrap_err(),
+            later @ Ticket::Later(_) => waiting.push(later),
+        }
+    };
+    assert!(matches!(&refusal, AppendError::Unavailable(says) if says.contains("disk.waiting_bytes_max")));
+    other.execute_batch("ROLLBACK").unwrap();
+    let acked = waiting.into_iter().flat_map(conformance::wait).count();
+    assert_eq!(room.all().unwrap().len(), 1 + acked, "what was taken is kept, what was refused is not");
 }

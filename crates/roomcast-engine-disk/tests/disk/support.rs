@@ -10,7 +10,7 @@ use std::{
 use roomcast_engine_disk::{Disk, Settings};
 use roomcast_hub::{
     Durability, Key, RoomRule,
-    engine::{AppendError, EngineError, Log, Page, Range, ReadError},
+    engine::{AppendError, EngineError, Log, Page, Range, ReadError, Ticket, conformance},
 };
 use roomcast_protocol::{Draft, Pattern, RoomName, Timestamp, server::Delivered};
 use roomcast_session::Now;
@@ -55,14 +55,23 @@ impl Room {
 
     pub(crate) fn watch(disk: &Disk, name: &str, rule: RoomRule) -> Result<Self, EngineError> {
         // The hub makes feeds; without one, a watch through it is the only way to a log.
-        roomcast_hub::engine::conformance::watched(disk, &RoomName::new(name).unwrap(), rule, NOW).map(Self)
+        conformance::watched(disk, &RoomName::new(name).unwrap(), rule, NOW).map(Self)
     }
 
     pub(crate) fn say(&self, content: &str, id: Option<&str>) -> Result<Delivered, AppendError> {
+        conformance::wait(self.append(content, id))
+    }
+
+    /// Says something and doesn't wait.
+    pub(crate) fn queue(&self, content: &str) -> Ticket<Result<Delivered, AppendError>> {
+        self.append(content, None)
+    }
+
+    fn append(&self, content: &str, id: Option<&str>) -> Ticket<Result<Delivered, AppendError>> {
         let data = |out: &mut Vec<u8>| out.extend_from_slice(format!("{content:?}").as_bytes());
         let draft = Draft::new(("text", id, "r"), NOW.wall, data);
         let key = id.map(|id| Key::new(("ada", id), ("text", content)));
-        roomcast_hub::engine::conformance::wait(self.0.append(NOW, draft, key))
+        self.0.append(NOW, draft, key)
     }
 
     pub(crate) fn epoch(&self) -> String {
