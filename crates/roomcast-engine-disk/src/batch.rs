@@ -111,6 +111,10 @@ impl Batch {
         if let Some(outcome) = repeated(seen, &epoch) {
             return Ok(outcome);
         }
+        if key.is_some() && desk.keyring.is_full() {
+            let message = "too many ids are remembered (disk.keys_max); send it again in some minutes";
+            return Ok(Err(AppendError::Unavailable(message.into())));
+        }
         let room = part.settle_row(desk, epoch.as_str())?;
         let (seq, timestamp) = (part.ledger.next(), draft.timestamp());
         let frame = draft.seal(seq, part.ledger.head);

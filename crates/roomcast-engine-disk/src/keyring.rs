@@ -28,6 +28,8 @@ pub(crate) struct Restored {
 #[derive(Debug)]
 pub(crate) struct Keyring {
     limits: KeyLimits,
+    /// Of all rooms.
+    keys_max: usize,
     rooms: HashMap<i64, Keys>,
     /// What the next commit remembers.
     entries: Vec<u8>,
@@ -38,9 +40,15 @@ pub(crate) struct Keyring {
 
 impl Keyring {
     /// The keys of the run before. The time between the runs doesn't count: no clock is trusted to tell it.
-    pub(crate) fn new(limits: KeyLimits, restored: Vec<Restored>) -> Self {
-        let mut ring =
-            Self { limits, rooms: HashMap::new(), entries: Vec::new(), fresh: Vec::new(), count: 0 };
+    pub(crate) fn new((limits, keys_max): (KeyLimits, usize), restored: Vec<Restored>) -> Self {
+        let mut ring = Self {
+            limits,
+            keys_max,
+            rooms: HashMap::new(),
+            entries: Vec::new(),
+            fresh: Vec::new(),
+            count: 0,
+        };
         for Restored { room, key, at, age_ms } in restored {
             let keys = ring.rooms.entry(room).or_default();
             keys.remember(BEGIN_MS.saturating_sub(age_ms), key, at, limits);
@@ -52,6 +60,11 @@ impl Keyring {
     /// Keys in memory.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Whether no further key can be remembered now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count >= self.keys_max
     }
 
     pub(crate) fn look(&mut self, now: Now, room: i64, key: Key) -> Seen {

@@ -44,6 +44,8 @@ const MIB: usize = 1024 * 1024;
 pub struct Settings {
     /// Idempotency keys of one room.
     pub keys: KeyLimits,
+    /// Idempotency keys of all rooms. Over it a message with an id is answered `unavailable`.
+    pub keys_max: usize,
     /// Bytes of recent messages of all rooms that are kept in memory, so that a short way back needs no disk.
     pub tail_bytes_max: usize,
     /// Bytes of messages that wait for the disk. Over it: `unavailable`.
@@ -58,6 +60,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             keys: KeyLimits::default(),
+            keys_max: 10_000_000,
             tail_bytes_max: 64 * MIB,
             waiting_bytes_max: 64 * MIB,
             disk_bytes_max: None,

@@ -48,7 +48,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(store: Store, logs: Arc<Logs>, found: Found) -> Self {
         let Found { counts, keys } = found;
-        let keyring = Keyring::new(logs.settings.keys, keys);
+        let keyring = Keyring::new((logs.settings.keys, logs.settings.keys_max), keys);
         Self {
             store,
             connection: None,

@@ -141,3 +141,15 @@ fn what_waits_for_the_disk_is_bounded() {
     let acked = waiting.into_iter().flat_map(conformance::wait).count();
     assert_eq!(room.all().unwrap().len(), 1 + acked, "what was taken is kept, what was refused is not");
 }
+
+#[test]
+fn ids_of_all_rooms_are_bounded() {
+    let directories = Directories::default();
+    let disk = Disk::open(&directories.fresh(), Settings { keys_max: 2, ..Settings::default() }).unwrap();
+    let rooms = ["a", "b"].map(|name| Room::of(&disk, name));
+    assert!(rooms.iter().all(|room| room.say("hello", Some("m1")).is_ok()));
+    let refusal = rooms[0].say("hello", Some("m2"));
+    assert!(matches!(&refusal, Err(AppendError::Unavailable(says)) if says.contains("disk.keys_max")));
+    assert!(rooms[0].say("hello", Some("m1")).unwrap().duplicate, "what is remembered is told");
+    assert!(rooms[0].say("hello", None).is_ok(), "and without an id nothing is to be remembered");
+}

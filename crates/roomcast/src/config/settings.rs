@@ -269,7 +269,8 @@ table! {
 table! {
     /// The disk engine.
     struct Disk {
-        /// The directory of the database, relative to this file's. One process at a time has it.
+        /// The directory of the database, relative to this file's. One process at a time has it. To back it up,
+        /// stop the server and copy all of it, or use `.backup` of `sqlite3`: the database alone lacks what is new.
         directory: PathBuf = PathBuf::from("data");
         /// Bytes that the database may have. Without it, as many as the disk holds. Over it: `unavailable`.
         bytes_max: Option<u64> = None, in 1_048_576..=i64::MAX, such as 10_737_418_240_i64;
@@ -277,6 +278,9 @@ table! {
         waiting_bytes_max: usize = engine_disk::Settings::default().waiting_bytes_max, in 65_536..=i64::MAX;
         /// Bytes of all rooms' newest messages in memory, so that a short way back needs no disk.
         tail_bytes_max: usize = engine_disk::Settings::default().tail_bytes_max, in 0..=i64::MAX;
+        /// Ids of all rooms that are remembered, at about 100 bytes each. Over it a message with an `id` is
+        /// `unavailable`.
+        keys_max: usize = engine_disk::Settings::default().keys_max, in 1..=1_000_000_000;
         /// How long a room's epoch outlives its messages, so that `too_old` can be told from `epoch`.
         epoch_kept_seconds: Duration = engine_disk::Settings::default().epoch_kept, in 0..=4_000_000_000;
     }
@@ -292,6 +296,7 @@ impl Disk {
     pub(crate) fn settings(&self, keys: KeyLimits) -> engine_disk::Settings {
         engine_disk::Settings {
             keys,
+            keys_max: self.keys_max,
             tail_bytes_max: self.tail_bytes_max,
             waiting_bytes_max: self.waiting_bytes_max,
             disk_bytes_max: self.bytes_max,
