@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from support import server as servers
 from support.clients import Client
+from support.streams import Browser, Events
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,31 @@ async def connect(peer):
     yield open_one
     for client in opened:
         await client.cut()
+
+
+@pytest_asyncio.fixture
+async def events():
+    """Opens streams of events: `await events(server, "/events/general", since=…)`."""
+    opened = []
+
+    async def open_one(server, path, **keywords):
+        opened.append(await Events.open(server, path, **keywords))
+        return opened[-1]
+
+    yield open_one
+    for stream in opened:
+        await stream.close()
+
+
+@pytest_asyncio.fixture
+async def browse():
+    """Makes what asks by requests: `browse(server, user="ada")`."""
+    opened = []
+
+    def one(server, **query):
+        opened.append(Browser(server, **query))
+        return opened[-1]
+
+    yield one
+    for browser in opened:
+        await browser.close()

@@ -46,11 +46,12 @@ export class Server {
     return server;
   }
 
-  static async start(words) {
+  static async start(words, port = 0) {
     const server = new Server();
+    server.words = words;
     const { ROOMCAST_BIN, ...env } = process.env;
     const options = { env, stdio: ["ignore", "pipe", "pipe"] };
-    server.process = spawn(ROOMCAST_BIN, [...words, "--listen", "127.0.0.1:0"], options);
+    server.process = spawn(ROOMCAST_BIN, [...words, "--listen", `127.0.0.1:${port}`], options);
     server.output = "";
     server.process.stderr.on("data", (text) => (server.output += text));
     server.ended = new Promise((resolve) => server.process.once("exit", resolve));
@@ -68,6 +69,13 @@ export class Server {
     this.http = `http://127.0.0.1:${port}`;
     this.ws = `ws://127.0.0.1:${port}`;
     return this;
+  }
+
+  /** Ends it as a power cut would; another one with the same port and folder. */
+  async killed() {
+    this.process.kill("SIGKILL");
+    await this.ended;
+    return Server.start(this.words, this.port);
   }
 
   async stop() {

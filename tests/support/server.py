@@ -17,11 +17,11 @@ STOP_SECONDS = 15
 class Server:
     """One running server. `http` and `ws` are its addresses, `output` everything it has printed so far."""
 
-    def __init__(self, *arguments, cwd=None):
+    def __init__(self, *arguments, cwd=None, port=0):
         binary = os.environ.get("ROOMCAST_BIN")
         assert binary, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)"
         self.process = subprocess.Popen(
-            [binary, *arguments, "--listen", "127.0.0.1:0"],
+            [binary, *arguments, "--listen", f"127.0.0.1:{port}"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -89,11 +89,12 @@ class Server:
         return code
 
 
-def dev():
-    return Server("dev")
+def dev(port=0):
+    """`dev`; a port that an earlier server had is for its successor."""
+    return Server("dev", port=port)
 
 
-def serve(folder, **changes):
+def serve(folder, port=0, **changes):
     """`serve` with the tests' secret and API key. `changes` are top-level tables, merged over the defaults."""
     config = {
         "auth": {"secret": SECRET, "api_keys": [{"id": "backend", "key": API_KEY}]},
@@ -103,7 +104,7 @@ def serve(folder, **changes):
         config[name] = config[name] | value if isinstance(config.get(name), dict) else value
     file = Path(folder) / "roomcast.toml"
     file.write_text("".join(f"{name} = {toml(value)}\n" for name, value in config.items()))
-    return Server("serve", "--config", str(file), cwd=folder)
+    return Server("serve", "--config", str(file), cwd=folder, port=port)
 
 
 def toml(value):
