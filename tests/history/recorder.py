@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from history.readers import DONE_SECONDS, LOST, READERS
 from support.clients import Client, new_session
 
+REACHED_SECONDS = 40
+
 
 @dataclass
 class Run:
@@ -42,12 +44,19 @@ class Run:
             reading = [group.create_task(reader.run()) for reader in readers]
             await asyncio.gather(*(Publisher(self, f"writer{n}").run() for n in range(self.publishers)))
             head = await self.head()
-            await asyncio.gather(*(reader.reached(head) for reader in readers))
-            for task in reading:
-                task.cancel()
+            await self.all_reach(head, readers)
+            await stop(reading)
         for reader in readers:
             self.record("end", reader.name, epoch=head[0], seq=head[1])
         return self.history
+
+    async def all_reach(self, head, readers):
+        try:
+            async with asyncio.timeout(REACHED_SECONDS):
+                await asyncio.gather(*(reader.reached(head) for reader in readers))
+        except TimeoutError:
+            # Whoever hangs behind is the verdict's to name: each reader's `end` says where the head is.
+            pass
 
     async def head(self):
         client = await self.connect()
@@ -62,6 +71,14 @@ class Run:
                 return await Client.welcomed(await self.server(), **query)
             except LOST:
                 await asyncio.sleep(0)
+
+
+async def stop(tasks):
+    """Cancels until all have ended: before Python 3.12 `wait_for` may swallow a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=1)
 
 
 class Publisher:

@@ -103,7 +103,7 @@ fn address(hop: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    /// Whose a request from `peer` is, where 10.0.0.0/8 and ::1 are trusted.
+    /// Whose a request from `peer` is, where `10.0.0.0/8` and `::1` are trusted.
     fn check(peer: &str, headers: &[(&str, &str)], expected: &str) {
         let proxies = ["10.0.0.0/8", "::1"].map(|text| text.parse().unwrap());
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
