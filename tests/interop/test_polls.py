@@ -153,7 +153,7 @@ async def test_presence_is_a_lease_and_told_by_its_version(dev, browse, connect,
 
 
 async def test_presence_of_several_rooms_is_told_by_name(dev, browse, room):
-    rooms = [f"{room}a", f"{room}b"]
+    rooms = [f"{room}a=1", f"{room}b+@~"]
     reader = browse(dev, user="bob", session=new_session())
     answer = await reader.poll(rooms, presence=1)
     assert answer["presence"].keys() == set(rooms)

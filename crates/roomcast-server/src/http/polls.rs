@@ -67,11 +67,11 @@ async fn answer(api: &Api, caller: &Caller, asked: &Asked, request: Request) -> 
 struct Seen(Vec<Option<u64>>);
 
 impl Seen {
-    /// `v=12` for one room, `v=a=12,b=7` for several.
+    /// `v=12` for one room, `v=a=12,b=7` for several. A room's name may hold a `=` itself.
     fn of(query: Query<'_>, asked: &Asked) -> Self {
         let text = query.text("v").unwrap_or_default();
         let by_name = |room: &str| {
-            let mut each = text.split(',').filter_map(|part| part.split_once('='));
+            let mut each = text.split(',').filter_map(|part| part.rsplit_once('='));
             each.find(|(name, _)| *name == room).and_then(|(_, v)| v.parse().ok())
         };
         Self(asked.rooms.iter().map(|room| text.parse().ok().or_else(|| by_name(room))).collect())
