@@ -1,6 +1,7 @@
 """Streams and polls of peers that mean no good, or take nothing: bounded, and no cost to others."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -141,3 +142,21 @@ async def test_polls_and_streams_that_come_and_go_leave_nothing_behind(serve, br
         await asyncio.gather(*(browser.poll(room, since=position, timeout=0) for _ in range(50)))
     assert server.resident_bytes - before < 8 * MIB
     assert await browser.readers() == 0
+
+
+async def test_a_reader_that_the_log_has_moved_past_is_told_where_it_goes_on(serve, room):
+    """It is not cut: it takes nothing for a while only, and what it missed is no silent hole."""
+    rule = OPEN | {"history": {"messages": 10}}
+    server = serve(rooms=[rule], engine="memory", limits={"sends_per_second": 0})
+    with stream(server, room) as stalled:
+        await publish(server, room, count=1500, size=10_000)
+        while b'"seq":1500,"data"' not in stalled.buffer and b'"seq":1500}' not in stalled.buffer:
+            assert await asyncio.to_thread(stalled.fill)
+        ids = re.findall(rb"(?m)^id: [^.\s]+\.(\d+)\r?\n(event: system)?", stalled.buffer)
+    expected, resets = 0, 0
+    for seq, is_system in ids[1:]:
+        assert int(seq) == expected + 1 or (is_system and int(seq) > expected), (expected, seq)
+        resets += bool(is_system)
+        expected = int(seq)
+    assert resets >= 1 and b'"reason":"too_old"' in stalled.buffer
+    assert expected == 1500
