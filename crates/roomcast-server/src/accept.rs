@@ -134,6 +134,8 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
         .timer(TokioTimer::new())
         .header_read_timeout(doors.settings.headers_timeout)
         .max_headers(HEADERS_MAX)
+        // What is written is mostly small: one copy into a buffer costs less than a vector of pieces.
+        .writev(false)
         .max_buf_size(HEAD_BYTES_MAX)
         .serve_connection(io, service_fn(service(router, peer, Some(cut.clone()))))
         .with_upgrades();
