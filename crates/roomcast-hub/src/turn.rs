@@ -231,7 +231,7 @@ impl<'c> Turn<'c> {
         }
     }
 
-    fn refuse(&mut self, id: Id<'_>, room: &RoomName, RoomError { code, message }: RoomError) {
+    fn refuse(&mut self, id: Id<'_>, room: &RoomName, RoomError { code, message, .. }: RoomError) {
         self.session.refuse((self.now, id), Some(room), (code, &message), &mut self.answers);
     }
 
@@ -263,7 +263,10 @@ fn published(
 ) {
     match outcome {
         Ok(delivered) => session.delivered(at, room.name(), &delivered, answers),
-        Err(RoomError { code, message }) => {
+        Err(RoomError { message, position: Some(position), .. }) => {
+            session.not_durable(at, room.name(), (&message, &position), answers);
+        }
+        Err(RoomError { code, message, .. }) => {
             session.refuse(at, Some(room.name()), (code, &message), answers);
         }
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{Code, Epoch, Object, Reset, Timestamp, VERSION, push_list};
+use crate::{Code, Epoch, Object, Position, Reset, Timestamp, VERSION, push_list};
 
 /// What every message of the server begins and ends with.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +226,25 @@ pub fn authenticated(head: Head<'_>, user: &str, expires_at: Option<u64>, out: &
 /// An `error`. `retry_after` goes with the codes that can be retried.
 pub fn error(head: Head<'_>, code: Code, message: &str, retry_after: Option<Duration>, out: &mut Vec<u8>) {
     head.write("error", out, |data| problem_fields(data, code, message, retry_after));
+}
+
+/// An `error` for a message that has a position, but not the durability asked for.
+pub fn not_durable(
+    head: Head<'_>,
+    message: &str,
+    position: &Position,
+    retry_after: Duration,
+    out: &mut Vec<u8>,
+) {
+    head.write("error", out, |data| {
+        problem_fields(data, Code::NotDurable, message, Some(retry_after));
+        position_fields(data, position);
+    });
+}
+
+/// Appends `seq` and `epoch`.
+pub fn position_fields(data: &mut Object<'_>, position: &Position) {
+    data.number("seq", position.seq).text("epoch", position.epoch.as_str());
 }
 
 /// Appends the fields of an `error`'s data.

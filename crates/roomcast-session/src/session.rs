@@ -14,7 +14,8 @@
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use roomcast_protocol::{
-    Close, Code, History, Join, Limits, Publish, Queue, Refusal, Request, Rights, RoomName, Typing, Verb,
+    Close, Code, History, Join, Limits, Position, Publish, Queue, Refusal, Request, Rights, RoomName, Typing,
+    Verb,
     server::{self, Delivered, Head, Joined, Members, Page},
 };
 use smallvec::SmallVec;
@@ -465,6 +466,20 @@ impl<R: Target + Clone> Session<R> {
         let head = Head { id: id.as_deref(), room, now: now.wall };
         self.refused += 1;
         queue.push(|out| server::error(head, code, message, retry_after, out));
+    }
+
+    /// The message has a position, but may not be there after a crash.
+    pub fn not_durable(
+        &mut self,
+        (now, id): (Now, Id<'_>),
+        room: &str,
+        (message, position): (&str, &Position),
+        queue: &mut Queue,
+    ) {
+        let head = Head { id: id.as_deref(), room: Some(room), now: now.wall };
+        let retry_after = self.limits.retry_after_min;
+        self.refused += 1;
+        queue.push(|out| server::not_durable(head, message, position, retry_after, out));
     }
 
     /// A new token of the same user is good: goes on with it, and gives back the rooms it no longer opens.

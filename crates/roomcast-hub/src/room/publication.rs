@@ -63,29 +63,35 @@ pub struct RoomError {
     pub code: Code,
     /// What happened and what to do.
     pub message: String,
+    /// Where the message stands that is not as durable as it should be.
+    pub position: Option<Position>,
 }
 
 impl RoomError {
+    fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), position: None }
+    }
+
     fn stopping() -> Self {
-        Self { code: Code::Unavailable, message: "the server is being stopped; come back".into() }
+        Self::new(Code::Unavailable, "the server is being stopped; come back")
     }
 }
 
 impl From<AppendError> for RoomError {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::Conflict => Self {
-                code: Code::Conflict,
-                message: "this id was used for another message within the last 5 minutes; draw ids at random"
-                    .into(),
-            },
-            AppendError::Unavailable(message) => Self { code: Code::Unavailable, message },
-            AppendError::NotDurable(position) => Self {
-                code: Code::NotDurable,
-                message: format!(
+            AppendError::Conflict => {
+                let message =
+                    "this id was used for another message within the last 5 minutes; draw ids at random";
+                Self::new(Code::Conflict, message)
+            }
+            AppendError::Unavailable(message) => Self::new(Code::Unavailable, message),
+            AppendError::NotDurable(position) => {
+                let message = format!(
                     "the log failed while it took the message at {position}; send it again with the same id"
-                ),
-            },
+                );
+                Self { position: Some(position), ..Self::new(Code::NotDurable, message) }
+            }
         }
     }
 }
@@ -100,13 +106,13 @@ impl From<EngineError> for RoomError {
                 (Code::Internal, "the room's log is damaged; the server's log says more")
             }
         };
-        Self { code, message: message.into() }
+        Self::new(code, message)
     }
 }
 
 impl From<InvalidName> for RoomError {
     fn from(error: InvalidName) -> Self {
-        Self { code: Code::InvalidRoom, message: error.to_string() }
+        Self::new(Code::InvalidRoom, error.to_string())
     }
 }
 

@@ -7,7 +7,7 @@ use roomcast_hub::{
     Feed, Hub, Key, Publication, Publisher, RoomRule,
     engine::{AppendError, Batch, Bounds, Engine, EngineError, Log, Memory, Page, Range, ReadError, Ticket},
 };
-use roomcast_protocol::{Data, Draft, Limits, Publish, RoomName, server::Delivered};
+use roomcast_protocol::{Data, Draft, Limits, Position, Publish, RoomName, server::Delivered};
 use roomcast_session::Now;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -16,11 +16,13 @@ use tokio::sync::Semaphore;
 struct Late {
     memory: Memory,
     permits: Arc<Semaphore>,
+    durable: bool,
 }
 
 struct LateLog {
     log: Arc<dyn Log>,
     permits: Arc<Semaphore>,
+    durable: bool,
 }
 
 impl Engine for Late {
@@ -32,7 +34,7 @@ impl Engine for Late {
         make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
     ) -> Result<Arc<dyn Log>, EngineError> {
         let log = self.memory.watch(now, room, rule, make_feed)?;
-        Ok(Arc::new(LateLog { log, permits: self.permits.clone() }))
+        Ok(Arc::new(LateLog { log, permits: self.permits.clone(), durable: self.durable }))
     }
 
     fn unwatch(&self, now: Now, room: &RoomName) {
@@ -55,10 +57,15 @@ impl Engine for Late {
 impl Log for LateLog {
     fn append(&self, now: Now, draft: Draft, key: Option<Key>) -> Ticket<Result<Delivered, AppendError>> {
         let appended = self.log.append(now, draft, key);
-        let permits = self.permits.clone();
+        let (permits, durable) = (self.permits.clone(), self.durable);
         Ticket::Later(Box::pin(async move {
             permits.acquire().await.expect("the test is not over").forget();
-            appended.wait().await
+            match appended.wait().await {
+                Ok(Delivered { position: Some((epoch, seq)), .. }) if !durable => {
+                    Err(AppendError::NotDurable(Position { epoch, seq }))
+                }
+                outcome => outcome,
+            }
         }))
     }
 
@@ -73,7 +80,7 @@ impl Log for LateLog {
 
 fn hub(limits: Limits) -> (Hub, Arc<Semaphore>) {
     let permits = Arc::new(Semaphore::new(0));
-    let engine = Late { memory: Memory::default(), permits: permits.clone() };
+    let engine = Late { memory: Memory::default(), permits: permits.clone(), durable: true };
     (Hub::builder().engine(engine).limits(limits).build(), permits)
 }
 
@@ -124,4 +131,17 @@ async fn readers_get_what_a_back_end_published_and_did_not_wait_for() {
     assert!(waits.is_err(), "the back end hangs up before the engine has answered");
     permits.add_permits(1);
     assert_eq!(ada.seqs(1).await, [1]);
+}
+
+#[tokio::test]
+async fn what_is_not_durable_is_told_with_its_position() {
+    let engine = Late { memory: Memory::default(), permits: Arc::new(Semaphore::new(1)), durable: false };
+    let hub = Hub::builder().engine(engine).build();
+    let mut ada = Client::connect(&hub, "ada").await;
+    let joined = ada.join("r", json!({})).await;
+    ada.say(&[json!({"type": "text", "room": "r", "id": "m"})]);
+    let error = ada.next_where(|message| message["type"] == "error").await;
+    assert_eq!((&error["id"], &error["data"]["code"]), (&json!("m"), &json!("not_durable")));
+    assert_eq!((&error["data"]["seq"], &error["data"]["retryable"]), (&json!(1), &json!(true)));
+    assert_eq!(error["data"]["epoch"], joined["epoch"], "{joined} {error}");
 }

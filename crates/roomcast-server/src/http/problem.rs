@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use roomcast_hub::RoomError;
 use roomcast_protocol::{
-    Code, InvalidName, Limits, Object, Refusal,
+    Code, InvalidName, Limits, Object, Position, Refusal,
     server::{self, Head},
 };
 
@@ -18,11 +18,13 @@ pub(super) struct Problem {
     pub(super) code: Code,
     message: String,
     retry_after: Option<Duration>,
+    /// Where the message stands that is not as durable as it should be.
+    position: Option<Position>,
 }
 
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None }
+        Self { code, message: message.into(), retry_after: None, position: None }
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
@@ -45,8 +47,8 @@ impl Problem {
     }
 
     /// Why a room doesn't do what it is asked.
-    pub(super) fn of_room(RoomError { code, message }: RoomError, limits: &Limits) -> Self {
-        let problem = Self::new(code, message);
+    pub(super) fn of_room(RoomError { code, message, position }: RoomError, limits: &Limits) -> Self {
+        let problem = Self { position, ..Self::new(code, message) };
         if code.retryable() { problem.after(limits.retry_after_min) } else { problem }
     }
 
@@ -60,6 +62,7 @@ impl Problem {
         let mut element = Object::new(out);
         element.text("status", "error");
         server::problem_fields(&mut element, self.code, &self.message, self.retry_after);
+        self.write_position(&mut element);
         element.end();
     }
 
@@ -71,7 +74,14 @@ impl Problem {
         if let Some(wait) = self.retry_after {
             details.seconds("retry_after", wait);
         }
+        self.write_position(&mut details);
         details.end();
+    }
+
+    fn write_position(&self, out: &mut Object<'_>) {
+        if let Some(position) = &self.position {
+            server::position_fields(out, position);
+        }
     }
 }
 
