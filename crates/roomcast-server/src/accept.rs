@@ -1,5 +1,5 @@
-//! Accepting connections and speaking HTTP on them, /1.1 in the clear and both over TLS, each step under a deadline. `axum::serve` has none:
-//! slow headers and silent sockets would stay for ever.
+//! Accepting connections and speaking HTTP on them, 1.1 in the clear and 1.1 or 2 inside TLS, each step under a
+//! deadline. `axum::serve` has none: slow headers and silent sockets would stay for ever.
 
 use std::{
     convert::Infallible,

@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Request, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, header};
@@ -23,36 +23,16 @@ use roomcast_protocol::{
     server::{self, Head},
 };
 
-use super::{Api, caller::Caller, path::RoomPath, problem::Problem, subscribing::Asked};
+use super::{Api, problem::Problem, subscribing::Asked};
 
 /// Tells nginx not to collect what is to be seen at once.
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// When to come back to a server that is being restarted.
 const RESTART_RETRY: Duration = Duration::from_secs(2);
 
-/// `GET /events/{room}`
-pub(super) async fn one(
-    State(api): State<Api>,
-    caller: Caller,
-    RoomPath(room): RoomPath,
-    request: Request,
-) -> Result<Response, Problem> {
-    let asked = Asked::read(Some(room), (request.headers(), request.uri()), api.app.hub.limits())?;
-    open(&api, &caller, &asked, &request)
-}
-
-/// `GET /events?room=a&room=b`
-pub(super) async fn several(
-    State(api): State<Api>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, Problem> {
-    let asked = Asked::read(None, (request.headers(), request.uri()), api.app.hub.limits())?;
-    open(&api, &caller, &asked, &request)
-}
-
-fn open(api: &Api, caller: &Caller, asked: &Asked, request: &Request) -> Result<Response, Problem> {
-    let rights = asked.allowed(caller)?;
+/// `GET /events/{room}`, `GET /events?room=a&room=b`
+pub(super) async fn open(State(api): State<Api>, asked: Asked) -> Result<Response, Problem> {
+    asked.check_rights()?;
     let hub = &api.app.hub;
     let mut farewell = Queue::of(Wire::Events);
     let head = Head::at(hub.now().wall);
@@ -61,8 +41,7 @@ fn open(api: &Api, caller: &Caller, asked: &Asked, request: &Request) -> Result<
         farewell.push(|out| server::draining(head, RESTART_RETRY, out));
         return Ok(events(Body::from(farewell.into_bytes())));
     }
-    let extensions = request.extensions();
-    Ok(match asked.subscribe(api, caller, (Wire::Events, &rights), extensions) {
+    Ok(match asked.subscribe(&api, Wire::Events) {
         Ok(stream) => events(Body::new(Events(stream))),
         Err(problem) => {
             farewell.push(|out| problem.write_error(head, out));

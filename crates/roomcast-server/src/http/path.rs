@@ -1,7 +1,9 @@
 //! The names in a path, percent-decoded and checked.
 
+use std::fmt::Display;
+
 use axum::{
-    extract::{FromRequestParts, Path},
+    extract::{FromRequestParts, OptionalFromRequestParts, Path},
     http::request::Parts,
 };
 use roomcast_protocol::{RoomName, UserId};
@@ -18,8 +20,17 @@ impl<S: Send + Sync> FromRequestParts<S> for RoomPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let name = name(parts, state).await?;
-        RoomName::new(&name).map(Self).map_err(|error| Problem::invalid_room(&error))
+        room(&name(parts, state).await?)
+    }
+}
+
+/// Of a path that may name none.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for RoomPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
+        let path = <Path<String> as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await;
+        path.map_err(unreadable)?.map(|Path(name)| room(&name)).transpose()
     }
 }
 
@@ -33,8 +44,14 @@ impl<S: Send + Sync> FromRequestParts<S> for UserPath {
 }
 
 async fn name<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
-    let Path(name) = Path::<String>::from_request_parts(parts, state)
-        .await
-        .map_err(|error| Problem::bad(format!("the path can't be read: {error}")))?;
-    Ok(name)
+    let path = <Path<String> as FromRequestParts<S>>::from_request_parts(parts, state).await;
+    path.map(|Path(name)| name).map_err(unreadable)
+}
+
+fn unreadable<E: Display>(error: E) -> Problem {
+    Problem::bad(format!("the path can't be read: {error}"))
+}
+
+fn room(name: &str) -> Result<RoomPath, Problem> {
+    RoomName::new(name).map(RoomPath).map_err(|error| Problem::invalid_room(&error))
 }

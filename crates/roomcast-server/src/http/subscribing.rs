@@ -2,61 +2,62 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, Uri};
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::request::Parts;
 use roomcast_hub::{Stream, Subscription};
 use roomcast_protocol::{
     Code, InvalidName, Join, Limits, Position, PositionError, Positions, Rights, RoomName, Wire,
 };
 
-use super::{Api, LAST_EVENT_ID, caller::Caller, problem::Problem};
+use super::{Api, LAST_EVENT_ID, caller::Caller, path::RoomPath, problem::Problem};
 use crate::{accept::HangUp, query::Query};
 
 /// A request to read.
 pub(super) struct Asked {
-    pub(super) rooms: Vec<RoomName>,
+    pub(super) caller: Caller,
+    /// The room of the path, else those of the query.
+    rooms: Vec<RoomName>,
     pub(super) since: Option<Result<Positions, PositionError>>,
     last: Option<usize>,
     /// Whether the reader wants to be there, and see who else is.
     pub(super) presence: bool,
+    hang_up: Option<HangUp>,
+}
+
+impl FromRequestParts<Api> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let limits = api.app.hub.limits();
+        let caller = Caller::from_request_parts(parts, api).await?;
+        let room = <RoomPath as OptionalFromRequestParts<Api>>::from_request_parts(parts, api).await?;
+        let query = Query::of(&parts.uri);
+        let rooms = match room {
+            Some(RoomPath(room)) => vec![room],
+            None => rooms(query, limits)?,
+        };
+        let header = parts.headers.get(LAST_EVENT_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let since = header.or_else(|| query.text("since")).filter(|since| !since.is_empty());
+        Ok(Self {
+            caller,
+            rooms,
+            since: since.map(|text| Positions::parse(&text, limits.position_bytes_max)),
+            last: query.number("last").map(|last: usize| last.min(limits.history_page_max)),
+            presence: query.text("presence").is_some_and(|presence| presence == "1"),
+            hang_up: parts.extensions.get().cloned(),
+        })
+    }
 }
 
 impl Asked {
-    /// Reads a request: the room of its path, else those of its query.
-    pub(super) fn read(
-        room: Option<RoomName>,
-        (headers, uri): (&HeaderMap, &Uri),
-        limits: &Limits,
-    ) -> Result<Self, Problem> {
-        let query = Query::of(uri);
-        let rooms = match room {
-            Some(room) => vec![room],
-            None => rooms(query, limits)?,
-        };
-        let header = headers.get(LAST_EVENT_ID).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let since = header.or_else(|| query.text("since")).filter(|since| !since.is_empty());
-        let since = since.map(|text| Positions::parse(&text, limits.position_bytes_max));
-        let last = query.number("last").map(|last: usize| last.min(limits.history_page_max));
-        let presence = query.text("presence").is_some_and(|presence| presence == "1");
-        Ok(Self { rooms, since, last, presence })
-    }
-
-    /// Checks that the caller may read all of it. Answers the rights in each room.
-    pub(super) fn allowed(&self, caller: &Caller) -> Result<Vec<Rights>, Problem> {
+    /// Checks that the caller may read all of it.
+    pub(super) fn check_rights(&self) -> Result<(), Problem> {
         let wanted = if self.last.is_some() { Rights::JOIN | Rights::HISTORY } else { Rights::JOIN };
-        self.rooms
-            .iter()
-            .map(|room| caller.need(room, wanted).map(|()| caller.0.grants.rights(room)))
-            .collect()
+        self.rooms.iter().try_for_each(|room| self.caller.need(room, wanted))
     }
 
     /// Begins to read. A position that can't be read is one of a log that there never was.
-    pub(super) fn subscribe(
-        &self,
-        api: &Api,
-        caller: &Caller,
-        (wire, rights): (Wire, &[Rights]),
-        extensions: &Extensions,
-    ) -> Result<Stream, Problem> {
+    pub(super) fn subscribe(&self, api: &Api, wire: Wire) -> Result<Stream, Problem> {
         let since = self.since.as_ref().map(|since| match since {
             Ok(since) => since.clone(),
             Err(_) => Positions::One(Position::none()),
@@ -64,13 +65,17 @@ impl Asked {
         // A poll's reader is there by a lease, not by a connection.
         let member = self.presence && wire == Wire::Events;
         let join = Join { since, last: self.last, member, state: None };
-        let seen = |rights: &Rights| if self.presence { *rights } else { rights.without(Rights::PRESENCE) };
-        let rooms = self.rooms.iter().zip(rights);
-        let rooms = rooms.map(|(room, rights)| (room.clone(), join.clone(), seen(rights))).collect();
-        let hang_up = extensions.get::<HangUp>().map(|HangUp(notify)| notify.clone());
+        let rooms = self.rooms.iter().map(|room| (room.clone(), join.clone(), self.rights(room))).collect();
+        let hang_up = self.hang_up.clone().map(|HangUp(notify)| notify);
         let hub = &api.app.hub;
-        hub.subscribe(Subscription { identity: Arc::clone(&caller.0), wire, rooms, hang_up })
+        hub.subscribe(Subscription { identity: Arc::clone(&self.caller.0), wire, rooms, hang_up })
             .map_err(|error| Problem::of_room(error, hub.limits()))
+    }
+
+    /// What the reader may see of a room: who is there only if it asks.
+    pub(super) fn rights(&self, room: &RoomName) -> Rights {
+        let rights = self.caller.0.grants.rights(room);
+        if self.presence { rights } else { rights.without(Rights::PRESENCE) }
     }
 }
 
