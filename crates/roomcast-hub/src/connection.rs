@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use roomcast_protocol::{Close, Positions, Queue, Wire, server};
+use roomcast_protocol::{Close, Positions, Queue, Wire};
 use roomcast_session::{Identity, Now, Session, Tick};
 
 use crate::{
@@ -191,7 +191,7 @@ impl Connection {
     /// A socket that goes types no longer. Who reads by streams or polls types in requests, which have a lease of
     /// their own: the end of one poll says nothing.
     fn hush(&self, now: Now, who: &Identity, room: &Room) {
-        if !matches!(self.wire, Wire::Events | Wire::List) {
+        if self.wire.is_websocket() {
             room.hush(now, who);
         }
     }
@@ -266,6 +266,7 @@ impl Connection {
         tracing::debug!(connection = self.id.0, "closing: the client took no byte in time");
         let mut queue = Queue::of(self.wire);
         self.session.lock().close(
+            self.shared.now(),
             Close::TooSlow,
             "no byte was taken for too long; reconnect and resume",
             &mut queue,
@@ -365,15 +366,7 @@ impl Connection {
     /// Ends the connection with a close; the client hangs up, or is hung up on after a while.
     pub fn close(self: &Arc<Self>, close: Close, text: &str, departure: Departure) {
         let now = self.shared.now();
-        self.say(|session, queue| {
-            if self.wire == Wire::Events
-                && !session.is_closed()
-                && let Some(code) = close.code()
-            {
-                queue.push(|out| server::error(server::Head::at(now.wall), code, text, None, out));
-            }
-            session.close(close, text, queue);
-        });
+        self.say(|session, queue| session.close(now, close, text, queue));
         self.depart(departure);
         if self.outbox.lock().queue.is_empty() {
             self.sink.shut(Shutdown::Write);

@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
 
     /// The bytes for a reader: a single frame as it is, several joined.
     pub(crate) fn bytes(&mut self, wire: Wire, roster: bool) -> &[u8] {
-        if matches!(wire, Wire::Plain | Wire::Deflate(_)) && self.is_one_for_all() {
+        if wire.is_websocket() && self.is_one_for_all() {
             return self.entries[0].frame.on(wire);
         }
         let at = self.join((wire, roster));

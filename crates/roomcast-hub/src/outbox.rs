@@ -55,10 +55,18 @@ struct Mark {
     end: usize,
     slot: usize,
     cursor: Cursor,
-    /// Set when from here on the reader is at the tip again.
-    live_from: Option<u64>,
-    /// Set when the reader was told to reload.
-    reset: bool,
+    mend: Mend,
+}
+
+/// What a reader that missed something is made good for, at some point of a write.
+#[derive(Clone, Copy)]
+enum Mend {
+    /// Nothing.
+    Nothing,
+    /// From this index on it is at the tip again.
+    CaughtUp(u64),
+    /// The same, told to reload what it has.
+    Reloads(u64),
 }
 
 /// Buffers of one thread for putting writes together.
@@ -293,10 +301,10 @@ impl Outbox {
             }
             let reading = &mut self.readings[mark.slot];
             reading.cursor = mark.cursor;
-            self.was_reset |= mark.reset;
-            if let Some(live_from) = mark.live_from {
+            if let Mend::CaughtUp(live_from) | Mend::Reloads(live_from) = mark.mend {
                 (reading.lagged, reading.live_from) = (false, live_from);
             }
+            self.was_reset |= matches!(mark.mend, Mend::Reloads(_));
             if mark.end > written {
                 self.queue.extend(&scratch.bytes[written..mark.end]);
             }
@@ -347,13 +355,13 @@ impl Reading {
             let mut queue = Queue::after(outlet.wire, std::mem::take(&mut scratch.bytes));
             live_from = room.catch_up(self.roster, seen, &mut queue);
             scratch.bytes = queue.into_bytes();
-            scratch.mark(slot, cursor, Some(live_from));
+            scratch.mark(slot, cursor, Mend::CaughtUp(live_from));
         }
         let Some(entries) = room.feed().since(&mut cursor, live_from, TURN_BYTES) else {
             return self.recall((slot, readings), room, (cursor, live_from), outlet, scratch);
         };
         // Its place in the feed is known from here on, even if nothing is due.
-        scratch.mark(slot, cursor, None);
+        scratch.mark(slot, cursor, Mend::Nothing);
         for entry in entries {
             let seq = entry.frame.seq();
             let is_due = if entry.is_logged() { seq > cursor.seq } else { cursor.index >= live_from };
@@ -361,7 +369,7 @@ impl Reading {
                 scratch.push((slot, readings), &entry.frame, outlet.wire);
             }
             cursor = Cursor { index: cursor.index + 1, seq: cursor.seq.max(seq) };
-            scratch.mark(slot, cursor, None);
+            scratch.mark(slot, cursor, Mend::Nothing);
         }
     }
 
@@ -382,15 +390,16 @@ impl Reading {
                 let mut queue = Queue::after(outlet.wire, std::mem::take(&mut scratch.bytes));
                 let standing =
                     |seq| positions(readings, |of| if of == slot { seq } else { scratch.seqs[of] });
-                let end = room.reset(Reset::TooOld, self.roster, (outlet.wire, &standing), &mut queue);
+                let end = room.reset(Reset::TooOld, self.roster, standing, &mut queue);
                 scratch.bytes = queue.into_bytes();
-                return scratch.mark_reset(slot, end, live_from.max(end.index));
+                scratch.came_to(slot, end.seq);
+                return scratch.mark(slot, end, Mend::Reloads(live_from.max(end.index)));
             }
         };
         for frame in frames {
             scratch.push((slot, readings), &frame, outlet.wire);
             cursor.seq = frame.seq();
-            scratch.mark(slot, cursor, None);
+            scratch.mark(slot, cursor, Mend::Nothing);
         }
     }
 
@@ -404,22 +413,21 @@ impl Reading {
 }
 
 impl Scratch {
-    fn mark(&mut self, slot: usize, cursor: Cursor, live_from: Option<u64>) {
-        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, live_from, reset: false });
+    fn mark(&mut self, slot: usize, cursor: Cursor, mend: Mend) {
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, mend });
     }
 
-    fn mark_reset(&mut self, slot: usize, cursor: Cursor, live_from: u64) {
-        if let Some(seq) = self.seqs.get_mut(slot) {
-            *seq = cursor.seq;
+    /// Remembers how far a reading has come, if each block must say it.
+    fn came_to(&mut self, slot: usize, seq: u64) {
+        if let Some(known) = self.seqs.get_mut(slot) {
+            *known = seq;
         }
-        let live_from = Some(live_from);
-        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, live_from, reset: true });
     }
 
     /// Appends a frame, after the reader's position if it has one and the wire a place for it.
     fn push(&mut self, (slot, readings): (usize, &[Reading]), frame: &Frame, wire: Wire) {
         if wire == Wire::Events && frame.seq() > 0 {
-            self.seqs[slot] = frame.seq();
+            self.came_to(slot, frame.seq());
             let standing = positions(readings, |slot| self.seqs[slot]);
             events::push_positions(&standing, &mut self.bytes);
         }

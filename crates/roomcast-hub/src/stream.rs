@@ -109,12 +109,12 @@ impl Stream {
         let shared = self.hub.shared();
         let (head, who) = (Head::at(shared.now().wall), self.connection.identity());
         let standings: Vec<_> = self.seats.iter().map(|seat| (&**seat.room.name(), &seat.joined)).collect();
-        queue.push_positions(&self.start(0));
+        queue.push_positions(|| self.start(0));
         let named = (&*who.session, &*who.user);
         queue.push(|out| server::welcome(head, named, shared.limits.keep_alive_interval, &standings, out));
         for (i, Seat { room, joined, .. }) in self.seats.iter().enumerate() {
             if let Some(reason) = joined.reset {
-                queue.push_positions(&self.start(i + 1));
+                queue.push_positions(|| self.start(i + 1));
                 let head = head.in_room(room.name());
                 queue.push(|out| server::reset(head, reason, &joined.epoch, joined.seq, out));
             }

@@ -89,7 +89,7 @@ impl<'c> Turn<'c> {
 
     /// The connection must end.
     pub fn close(&mut self, close: Close, text: &str) {
-        self.session.close(close, text, &mut self.answers);
+        self.session.close(self.now, close, text, &mut self.answers);
     }
 
     /// The client says good-bye.

@@ -33,6 +33,13 @@ pub enum Wire {
     List,
 }
 
+impl Wire {
+    /// Whether it is made of WebSocket frames, so that the other side can answer on it.
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Plain | Self::Deflate(_))
+    }
+}
+
 /// One encoded message, immutable and shared.
 #[derive(Debug)]
 pub struct Frame {

@@ -3,7 +3,11 @@
 
 use roomcast_websocket::{CloseCode, OpCode, frame};
 
-use crate::{Close, Positions, Wire, events, frame::HEADER_MAX};
+use crate::{
+    Close, Positions, Timestamp, Wire, events,
+    frame::HEADER_MAX,
+    server::{self, Head},
+};
 
 /// Bytes that are due to one connection, in order. Owns nothing while empty.
 #[derive(Debug, Default)]
@@ -21,6 +25,11 @@ impl Queue {
     /// A queue that goes on after bytes in wire form.
     pub fn after(wire: Wire, bytes: Vec<u8>) -> Self {
         Self { wire, bytes }
+    }
+
+    /// The wire form of what is in it.
+    pub fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// Appends a message; `write` appends its JSON. A list holds messages of rooms alone: what else there is to
@@ -49,9 +58,9 @@ impl Queue {
     }
 
     /// Says where the reader stands after the message that follows, on a wire that has a place for it.
-    pub fn push_positions(&mut self, positions: &Positions) {
+    pub fn push_positions(&mut self, positions: impl FnOnce() -> Positions) {
         if self.wire == Wire::Events {
-            events::push_positions(positions, &mut self.bytes);
+            events::push_positions(&positions(), &mut self.bytes);
         }
     }
 
@@ -69,13 +78,15 @@ impl Queue {
         frame::append(&mut self.bytes, OpCode::Pong, payload);
     }
 
-    /// Appends the close, with a reason `word: text` of at most 123 bytes, on a wire that knows a close.
-    pub fn push_close(&mut self, close: Close, text: &str) {
-        if matches!(self.wire, Wire::Events | Wire::List) {
-            return;
+    /// Appends the close, with a reason `word: text` of at most 123 bytes. Where there is none, an error says it, if
+    /// there is one of that name.
+    pub fn push_close(&mut self, now: Timestamp, close: Close, text: &str) {
+        if self.wire.is_websocket() {
+            let reason = format!("{}: {text}", close.reason());
+            frame::append_close(&mut self.bytes, CloseCode(close.number()), &reason);
+        } else if let Some(code) = close.code() {
+            self.push(|out| server::error(Head::at(now), code, text, None, out));
         }
-        let reason = format!("{}: {text}", close.reason());
-        frame::append_close(&mut self.bytes, CloseCode(close.number()), &reason);
     }
 
     /// Appends bytes that are in wire form already.
@@ -117,7 +128,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(|out| out.extend_from_slice(b"{}"));
         queue.push(|out| out.extend_from_slice(&[b'x'; 200]));
-        queue.push_close(Close::Forbidden, "no");
+        queue.push_close(Timestamp(0), Close::Forbidden, "no");
         let bytes = queue.bytes();
         assert_eq!(bytes[..4], [0x81, 2, b'{', b'}']);
         assert_eq!(bytes[4..9], [0x81, 126, 0, 200, b'x']);
@@ -126,5 +137,18 @@ mod tests {
         assert_eq!(queue.bytes().len(), 17);
         queue.advance(17);
         assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_stream_is_told_why_it_ends_where_there_is_a_word_for_it() {
+        let told = |close| {
+            let mut queue = Queue::of(Wire::Events);
+            queue.push_close(Timestamp(0), close, "why");
+            String::from_utf8(queue.into_bytes()).unwrap()
+        };
+        let error = told(Close::TokenExpired);
+        assert!(error.starts_with("event: system\ndata: {\"type\":\"error\""), "{error}");
+        assert!(error.contains("\"token_expired\"") && error.contains("\"why\""), "{error}");
+        assert_eq!(told(Close::Restart), "");
     }
 }

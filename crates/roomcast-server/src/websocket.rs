@@ -137,16 +137,14 @@ async fn run(app: Arc<App>, upgraded: OnUpgrade, arrival: Arrival) {
                 // A task of its own: what it holds is what an idle connection costs.
                 tokio::spawn(Reader { hub: app.hub.clone(), connection, decoder, unread, source: Own });
             }
-            Err(Refused { line: Line::Socket(socket), close, message }) => {
-                refuse(socket, close, &message).await;
-            }
+            Err(Refused { line: Line::Socket(socket), farewell }) => refuse(socket, &farewell).await,
             Err(_) => {}
         },
         Err(upgraded) => match let_in(&app, Line::Pipe, arrival) {
             Ok((connection, decoder)) => {
                 carry(app.hub.clone(), (connection, decoder), TokioIo::new(upgraded)).await;
             }
-            Err(Refused { close, message, .. }) => refuse(TokioIo::new(upgraded), close, &message).await,
+            Err(Refused { farewell, .. }) => refuse(TokioIo::new(upgraded), &farewell).await,
         },
     }
 }
@@ -154,8 +152,15 @@ async fn run(app: Arc<App>, upgraded: OnUpgrade, arrival: Arrival) {
 /// Somebody who is not let in, and the close to tell.
 struct Refused {
     line: Line,
-    close: Close,
-    message: String,
+    farewell: Queue,
+}
+
+impl Refused {
+    fn new(hub: &Hub, line: Line, close: Close, message: &str) -> Self {
+        let mut farewell = Queue::default();
+        farewell.push_close(hub.now().wall, close, message);
+        Self { line, farewell }
+    }
 }
 
 fn let_in(app: &App, line: Line, arrival: Arrival) -> Result<(Arc<Connection>, Decoder), Refused> {
@@ -170,7 +175,7 @@ fn let_in(app: &App, line: Line, arrival: Arrival) -> Result<(Arc<Connection>, D
                 reason = error.message(),
                 "refused a WebSocket"
             );
-            return Err(Refused { line, close: error.close(), message: error.message().into() });
+            return Err(Refused::new(&app.hub, line, error.close(), error.message()));
         }
     };
     let (bound, invalid_room) = match bound {
@@ -178,11 +183,8 @@ fn let_in(app: &App, line: Line, arrival: Arrival) -> Result<(Arc<Connection>, D
         bound => (bound.and_then(Result::ok), None),
     };
     let admitted = app.hub.admit(Entrance { line, wire, identity, attempt, bound });
-    let connection = admitted.map_err(|NotAdmitted { line, close, message }| Refused {
-        line,
-        close,
-        message: message.into(),
-    })?;
+    let connection = admitted
+        .map_err(|NotAdmitted { line, close, message }| Refused::new(&app.hub, line, close, message))?;
     if let Some(message) = invalid_room {
         close(&app.hub, &connection, Close::InvalidRoom, &message);
     }
@@ -244,17 +246,15 @@ fn close(hub: &Hub, connection: &Arc<Connection>, close: Close, message: &str) {
 }
 
 /// Says the close to somebody who is not let in, and waits a little for them to hang up.
-async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(mut io: T, close: Close, message: &str) {
-    let mut queue = Queue::default();
-    queue.push_close(close, message);
-    let farewell = async {
-        io.write_all(queue.bytes()).await?;
+async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(mut io: T, farewell: &Queue) {
+    let told = async {
+        io.write_all(farewell.bytes()).await?;
         io.shutdown().await?;
         let mut rest = [0; 512];
         while io.read(&mut rest).await? > 0 {}
         io::Result::Ok(())
     };
-    let _ = tokio::time::timeout(LINGER, farewell).await;
+    let _ = tokio::time::timeout(LINGER, told).await;
 }
 
 /// Where a connection's bytes come from.

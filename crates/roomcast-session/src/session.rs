@@ -555,10 +555,10 @@ impl<R: Target + Clone> Session<R> {
     }
 
     /// Ends the connection; the close is said once.
-    pub fn close(&mut self, close: Close, text: &str, queue: &mut Queue) {
+    pub fn close(&mut self, now: Now, close: Close, text: &str, queue: &mut Queue) {
         if self.phase == Phase::Open {
             self.phase = Phase::Closed;
-            queue.push_close(close, text);
+            queue.push_close(now.wall, close, text);
         }
     }
 }

@@ -228,9 +228,9 @@ fn a_new_token_may_take_rooms_away() {
 fn after_the_close_nothing_is_said() {
     let mut pair = Pair::new(&[("*", Rights::ALL)], None);
     let mut queue = Queue::default();
-    pair.session.close(Close::TakenOver, "this session connected elsewhere", &mut queue);
+    pair.session.close(pair.now, Close::TakenOver, "this session connected elsewhere", &mut queue);
     let bytes = queue.bytes().len();
-    pair.session.close(Close::Normal, "", &mut queue);
+    pair.session.close(pair.now, Close::Normal, "", &mut queue);
     assert_eq!(queue.bytes().len(), bytes);
     assert_eq!(pair.ask(r#"{"type":"ping"}"#), ("none", vec![]));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use roomcast_protocol::{Data, Frame, Positions, Queue, Reset, Wire, server};
+use roomcast_protocol::{Data, Frame, Positions, Queue, Reset, server};
 use roomcast_session::{Identity, Now};
 
 use super::Room;
@@ -145,16 +145,14 @@ impl Room {
         &self,
         reason: Reset,
         reads_roster: bool,
-        (wire, standing): (Wire, &dyn Fn(u64) -> Positions),
+        standing: impl FnOnce(u64) -> Positions,
         queue: &mut Queue,
     ) -> Cursor {
         self.shared.counters.resets_total.add(1);
         let (now, epoch) = (self.shared.now(), self.log.bounds().epoch);
-        let mut rest = Queue::of(wire);
+        let mut rest = Queue::of(queue.wire());
         let end = if reads_roster { self.sync(&mut rest) } else { self.feed.end() };
-        if wire == Wire::Events {
-            queue.push_positions(&standing(end.seq));
-        }
+        queue.push_positions(|| standing(end.seq));
         queue.push(|out| server::reset(self.head(now), reason, &epoch, end.seq, out));
         queue.extend(rest.bytes());
         end
