@@ -137,6 +137,18 @@ def test_a_key_of_another_certificate_stops_the_start(tmp_path):
         servers.serve(tmp_path, server={"tls_certificate": "certificate.pem", "tls_key": "key.pem"})
 
 
+@pytest.mark.parametrize("protocol", ["h2", "http/1.1"])
+def test_silence_inside_tls_is_cut(serve, tmp_path, protocol):
+    write_certificate(tmp_path, "first")
+    server = serve(
+        server={"tls_certificate": "certificate.pem", "tls_key": "key.pem", "first_byte_timeout_seconds": 1}
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as peer:
+        with trusting(tmp_path, protocol).wrap_socket(peer, server_hostname="127.0.0.1") as inside:
+            assert inside.selected_alpn_protocol() == protocol
+            assert inside.recv(1) == b"", "a peer that says nothing is not waited for"
+
+
 def test_a_silent_handshake_is_cut(serve, tmp_path):
     write_certificate(tmp_path, "first")
     server = serve(

@@ -21,6 +21,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
+    io::AsyncBufReadExt as _,
     net::{TcpListener, TcpStream},
     sync::{Notify, watch},
 };
@@ -111,9 +112,14 @@ async fn speak_tls(
     (doors, ending): (&Doors, watch::Receiver<()>),
 ) {
     let handshake = tls.acceptor().accept(socket);
-    let Ok(Ok(stream)) = tokio::time::timeout(doors.settings.headers_timeout, handshake).await else {
+    let Ok(Ok(mut stream)) = tokio::time::timeout(doors.settings.headers_timeout, handshake).await else {
         return tracing::debug!(%peer, "a TLS handshake failed or took too long");
     };
+    // HTTP/2 waits for its preface for ever.
+    let first_byte = tokio::time::timeout(doors.settings.first_byte_timeout, stream.fill_buf());
+    if !matches!(first_byte.await, Ok(Ok([_, ..]))) {
+        return tracing::debug!(%peer, "nothing was said inside TLS");
+    }
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = TokioIo::new(stream);
     if is_h2 {
