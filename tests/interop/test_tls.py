@@ -124,7 +124,7 @@ def test_one_file_without_the_other_stops_the_start(tmp_path, missing):
     write_certificate(tmp_path, "half")
     files = {"tls_certificate": "certificate.pem", "tls_key": "key.pem"}
     del files[missing]
-    with pytest.raises(RuntimeError, match="one is missing"):
+    with pytest.raises(RuntimeError, match=f"{missing}. is missing"):
         servers.serve(tmp_path, server=files)
 
 

@@ -23,18 +23,12 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// The certificate that `config` names, if it does; relative paths are relative to `directory`.
+    /// The certificate that `config` names, with its key or not at all; relative paths are relative to `directory`.
     pub(crate) fn of(config: &Config, directory: &Path) -> Result<Option<Self>, Failure> {
-        let (chain, key) = match (&config.server.tls_certificate, &config.server.tls_key) {
-            (None, None) => return Ok(None),
-            (Some(chain), Some(key)) => (directory.join(chain), directory.join(key)),
-            _ => {
-                return Err(Failure::with_help(
-                    "TLS needs both server.tls_certificate and server.tls_key, and one is missing",
-                    "name both files, or neither to speak without TLS",
-                ));
-            }
+        let (Some(chain), Some(key)) = (&config.server.tls_certificate, &config.server.tls_key) else {
+            return Ok(None);
         };
+        let (chain, key) = (directory.join(chain), directory.join(key));
         let tls = Tls::new(&read(&chain)?, &read(&key)?)
             .map_err(|error| Failure::said(format!("{} with {}: {error}", chain.display(), key.display())))?;
         Ok(Some(Self { chain, key, tls }))

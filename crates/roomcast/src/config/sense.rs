@@ -24,6 +24,7 @@ pub(super) fn faults(config: &Config, directory: &Path) -> Vec<Fault> {
     faults.extend(unreachable_rule(&config.rooms));
     faults.extend(limits(config));
     faults.extend(durability_without_disk(config));
+    faults.extend(half_of_tls(config));
     faults
 }
 
@@ -41,6 +42,16 @@ pub(super) fn keyless(auth: &Auth) -> Option<Fault> {
          [auth]\nsecret = \"{secret}\""
     );
     Some(Fault::error("auth", message).help(help))
+}
+
+fn half_of_tls(config: &Config) -> Option<Fault> {
+    let (present, missing) = match (&config.server.tls_certificate, &config.server.tls_key) {
+        (Some(_), None) => ("server.tls_certificate", "server.tls_key"),
+        (None, Some(_)) => ("server.tls_key", "server.tls_certificate"),
+        _ => return None,
+    };
+    let message = format!("TLS needs both a certificate and its key, and `{missing}` is missing");
+    Some(Fault::error(present, message).help("name both files, or neither to speak without TLS"))
 }
 
 fn repeated_ids(keys: &[TokenKey]) -> impl Iterator<Item = Fault> {

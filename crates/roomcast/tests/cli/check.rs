@@ -230,3 +230,15 @@ fn durability_needs_a_disk() {
     assert!(told.stdout.contains("roomcast.toml:6"), "{}", told.stdout);
     assert!(told.stdout.contains("the memory engine keeps nothing beyond this process"), "{}", told.stdout);
 }
+
+#[test]
+fn a_certificate_needs_its_key() {
+    let place = Place::with(
+        "[auth]\nsecret = \"0123456789abcdef0123456789abcdef\"\n[server]\ntls_certificate = \"a.pem\"\n\
+         [[rooms]]\npattern = \"*\"\nusers = [\"*\"]\n",
+    );
+    let told = place.run(&["check"]);
+    assert!(!told.success);
+    assert!(told.stdout.contains("roomcast.toml:4"), "{}", told.stdout);
+    assert!(told.stdout.contains("`server.tls_key` is missing"), "{}", told.stdout);
+}
