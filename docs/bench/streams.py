@@ -1,8 +1,8 @@
-"""What a reader costs the server by WebSocket, Server-Sent Events and long poll, in the same run.
+"""What a reader costs the server by WebSocket, also inside TLS, Server-Sent Events and long poll, in the same run.
 
     python3 docs/bench/streams.py target/release/roomcast [--readers 1000] [--rate 50] [--seconds 10]
 
-Starts `roomcast dev`, opens readers of one room that take what comes, publishes at a fixed rate over HTTP, and
+Starts `roomcast serve` in memory, opens readers of one room that take what comes, publishes at a fixed rate over HTTP, and
 divides the server's CPU time (/proc, so Linux) by what was delivered. Standard library only; the readers are one
 epoll loop and never the subject.
 """
@@ -14,16 +14,39 @@ import os
 import re
 import select
 import socket
+import ssl
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+TRANSPORTS = ["websocket", "websocket-tls", "events", "poll"]
+CERTIFICATE = Path(__file__).parents[2] / "tests/support/tls"
+CONFIG = """
+engine = "memory"
+[auth]
+secret = "nobody shows a token here, but serve wants a key"
+[[rooms]]
+pattern = "*"
+anonymous = ["*"]
+[limits]
+sends_per_second = 0
+[server]
+"""
+TLS = f"""
+tls_certificate = "{CERTIFICATE}/certificate.pem"
+tls_key = "{CERTIFICATE}/key.pem"
+"""
 
 
 class Server:
-    def __init__(self, binary):
-        command = [binary, "dev", "--listen", "127.0.0.1:0"]
+    def __init__(self, binary, tls):
+        self.folder = tempfile.TemporaryDirectory()
+        config = Path(self.folder.name) / "roomcast.toml"
+        config.write_text(CONFIG + (TLS if tls else ""))
+        self.tls = ssl.create_default_context(cafile=CERTIFICATE / "certificate.pem") if tls else None
+        command = [binary, "serve", "--config", config, "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.port = int(re.search(r"127\.0\.0\.1:(\d+)", self.process.stdout.readline())[1])
 
@@ -38,7 +61,12 @@ class Server:
     def connect(self):
         peer = socket.create_connection(("127.0.0.1", self.port))
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return peer
+        return self.tls.wrap_socket(peer, server_hostname="127.0.0.1") if self.tls else peer
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        self.folder.cleanup()
 
 
 def request(path, more=""):
@@ -55,6 +83,7 @@ class Readers:
         upgrade = f"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n"
         self.first = {
             "websocket": request("/ws/bench?presence=0", upgrade),
+            "websocket-tls": request("/ws/bench?presence=0", upgrade),
             "events": request("/events/bench"),
             "poll": request("/poll/bench"),
         }[transport]
@@ -71,6 +100,8 @@ class Readers:
             for number, _ in self.epoll.poll(left):
                 data = self.peers[number].recv(65536)
                 assert data, "the server hung up"
+                while getattr(self.peers[number], "pending", int)():
+                    data += self.peers[number].recv(65536)
                 self.messages += data.count(b'{"type":"text"')
                 if self.transport == "poll":
                     self.ask_again(number, data)
@@ -93,7 +124,7 @@ class Readers:
 
 
 def measure(binary, transport, count, rate, seconds):
-    server = Server(binary)
+    server = Server(binary, tls=transport.endswith("tls"))
     before = server.resident_bytes()
     readers = Readers(server, transport, count)
     idle_bytes = (server.resident_bytes() - before) / count
@@ -105,17 +136,11 @@ def measure(binary, transport, count, rate, seconds):
     for number in range(int(rate * seconds)):
         publisher.sendall(post)
         readers.serve_until(start + (number + 1) / rate)
-        publisher.setblocking(False)
-        try:
-            publisher.recv(65536)
-        except BlockingIOError:
-            pass
-        publisher.setblocking(True)
+        publisher.recv(65536)
     readers.serve_until(time.monotonic() + 1)
     cpu = server.cpu_seconds() - cpu
     readers.close()
-    server.process.kill()
-    server.process.wait()
+    server.end()
     published = int(rate * seconds)
     assert readers.messages == published * count, f"{readers.messages} of {published * count} delivered"
     return {
@@ -132,11 +157,11 @@ def main():
     options.add_argument("--readers", type=int, default=1000)
     options.add_argument("--rate", type=float, default=50)
     options.add_argument("--seconds", type=float, default=10)
-    options.add_argument("--transport", action="append", choices=["websocket", "events", "poll"])
+    options.add_argument("--transport", action="append", choices=TRANSPORTS)
     options.add_argument("--runs", type=int, default=3)
     asked = options.parse_args()
     for _ in range(asked.runs):
-        for transport in asked.transport or ["websocket", "events", "poll"]:
+        for transport in asked.transport or TRANSPORTS:
             rate = min(asked.rate, 20) if transport == "poll" else asked.rate
             print(json.dumps(measure(asked.binary, transport, asked.readers, rate, asked.seconds)), flush=True)
 
