@@ -193,6 +193,9 @@ impl Outbox {
         if !shares || has_own_ids || !self.queue.is_empty() || run.is_not_for(outlet.id) {
             return !self.flush(outlet);
         }
+        if let (Sink::Pipe(pipe), Wire::Counted) = (outlet.sink, outlet.wire) {
+            pipe.put_datagrams(run.datagrams());
+        }
         let bytes = run.bytes(outlet.wire, reading.roster);
         if bytes.is_empty() {
             reading.cursor.advance(run.end());
@@ -237,7 +240,10 @@ impl Outbox {
             while written < FLUSH_BYTES_MAX {
                 self.gather(outlet, scratch);
                 if scratch.bytes.is_empty() {
-                    self.settle(scratch, 0, outlet);
+                    if self.settle(scratch, 0, outlet) {
+                        // It went past what is not for it; something may lie beyond.
+                        continue;
+                    }
                     self.caught_up();
                     return true;
                 }
@@ -290,8 +296,10 @@ impl Outbox {
         }
     }
 
-    /// Moves queue and cursors by what the socket took; the rest of a frame in two goes to the queue.
-    fn settle(&mut self, scratch: &Scratch, written: usize, outlet: Outlet<'_>) {
+    /// Moves queue and cursors by what the socket took; the rest of a frame in two goes to the queue. Answers
+    /// whether a cursor moved.
+    fn settle(&mut self, scratch: &Scratch, written: usize, outlet: Outlet<'_>) -> bool {
+        let mut moved = false;
         let queued = self.queue.bytes().len();
         self.queue.advance(written.min(queued));
         let (mut start, mut frames) = (queued, 0);
@@ -300,6 +308,7 @@ impl Outbox {
                 break;
             }
             let reading = &mut self.readings[mark.slot];
+            moved |= reading.cursor != mark.cursor;
             reading.cursor = mark.cursor;
             if let Mend::CaughtUp(live_from) | Mend::Reloads(live_from) = mark.mend {
                 (reading.lagged, reading.live_from) = (false, live_from);
@@ -315,6 +324,7 @@ impl Outbox {
         if let Some(reader) = self.reader.take() {
             reader.wake();
         }
+        moved
     }
 }
 

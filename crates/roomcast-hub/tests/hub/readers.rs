@@ -240,3 +240,18 @@ async fn an_orderly_end_tells_when_to_come_back() {
     ada.vanish();
     draining.await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_not_for_a_reader_never_hides_what_is() {
+    let hub = hub(rule());
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    // More than one write's worth that all but the sender get, then something that it gets too.
+    let draft = "x".repeat(20_000);
+    let typing = |on: bool| json!({"type": "typing", "room": "r", "data": {"typing": on, "draft": draft}});
+    let before = hub.counters().deliveries_total.get();
+    ada.say(&[typing(true), typing(false), typing(true), text("r", "said")]);
+    let delivered = hub.counters().deliveries_total.get() - before;
+    assert_eq!(delivered, 1, "it is written by whoever moved the tip, not by the next tick");
+    assert_eq!(ada.seqs(1).await, [1]);
+}
