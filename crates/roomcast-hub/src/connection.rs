@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use roomcast_protocol::{Close, Positions, Queue, Wire};
-use roomcast_session::{Identity, Now, Session, Tick};
+use roomcast_session::{Farewell, Identity, Now, Session, Tick};
 
 use crate::{
     drain::Run,
@@ -191,7 +191,7 @@ impl Connection {
     /// A socket that goes types no longer. Who reads by streams or polls types in requests, which have a lease of
     /// their own: the end of one poll says nothing.
     fn hush(&self, now: Now, who: &Identity, room: &Room) {
-        if self.wire.is_websocket() {
+        if self.wire.is_two_way() {
             room.hush(now, who);
         }
     }
@@ -317,6 +317,16 @@ impl Connection {
             }
             Some(chunk)
         })
+    }
+
+    /// Messages that may be lost, for a transport that has a way of its own for them.
+    pub fn take_datagrams(&self) -> Vec<Bytes> {
+        self.pipe().map(Pipe::take_datagrams).unwrap_or_default()
+    }
+
+    /// How the connection was closed, for a transport that says it itself.
+    pub fn farewell(&self) -> Option<Farewell> {
+        self.session.lock().farewell().cloned()
     }
 
     /// The pipe was emptied: what didn't fit goes on.

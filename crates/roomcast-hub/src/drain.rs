@@ -67,6 +67,7 @@ pub(crate) struct Run<'a> {
     end: Cursor,
     entries: SmallVec<[Entry; 4]>,
     joined: SmallVec<[(Form, Bytes); 1]>,
+    datagrams: Option<Box<[Bytes]>>,
     delivered: u64,
 }
 
@@ -80,7 +81,7 @@ impl<'a> Run<'a> {
         let entries = room.feed().since(&mut start, u64::MAX, RUN_BYTES_MAX).unwrap_or_default();
         let seq = entries.iter().map(|entry| entry.frame.seq()).max().unwrap_or(0);
         let end = Cursor { index: start.index + entries.len() as u64, seq };
-        Self { room, base: start.index, end, entries, joined: SmallVec::new(), delivered: 0 }
+        Self { room, base: start.index, end, entries, joined: SmallVec::new(), datagrams: None, delivered: 0 }
     }
 
     pub(crate) fn room(&self) -> &Arc<Room> {
@@ -116,6 +117,15 @@ impl<'a> Run<'a> {
         self.joined[at].1.clone()
     }
 
+    /// What may be lost and travels alone, for a wire on which it does: the rest is in [`Self::bytes`].
+    pub(crate) fn datagrams(&mut self) -> &[Bytes] {
+        let Self { entries, datagrams, .. } = self;
+        datagrams.get_or_insert_with(|| {
+            let ephemeral = entries.iter().filter(|entry| entry.is_ephemeral());
+            ephemeral.map(|entry| Bytes::copy_from_slice(entry.frame.json())).collect()
+        })
+    }
+
     /// Joins the frames of a form, once.
     fn join(&mut self, form: Form) -> usize {
         self.joined.iter().position(|(joined, _)| *joined == form).unwrap_or_else(|| {
@@ -137,8 +147,10 @@ impl<'a> Run<'a> {
     }
 
     /// The frames of a form, each with its entry's number.
-    fn frames(&self, (_, roster): Form) -> impl Iterator<Item = (usize, &Frame)> {
-        let wanted = move |entry: &Entry| roster || entry.audience != Audience::Roster;
+    fn frames(&self, (wire, roster): Form) -> impl Iterator<Item = (usize, &Frame)> {
+        let wanted = move |entry: &Entry| {
+            (roster || entry.audience != Audience::Roster) && !(wire == Wire::Counted && entry.is_ephemeral())
+        };
         let entries = self.entries.iter().enumerate().filter(move |(_, entry)| wanted(entry));
         entries.map(|(i, entry)| (i, &*entry.frame))
     }

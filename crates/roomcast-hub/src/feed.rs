@@ -45,6 +45,11 @@ impl Entry {
     pub(crate) fn is_logged(&self) -> bool {
         self.frame.seq() > 0
     }
+
+    /// Whether it may be lost: it has no place in the log, and no version that would show a hole.
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        !self.is_logged() && self.audience != Audience::Roster
+    }
 }
 
 /// A reader's place: the index of the next entry in the feed, and the seq of the last logged message before it.

@@ -353,7 +353,7 @@ impl Hub {
             return Err(NotAdmitted { line, close: Close::Restart, message });
         }
         let identity = Arc::new(identity);
-        let mut queue = Queue::default();
+        let mut queue = Queue::of(wire);
         let session = Session::open(shared.now(), identity.clone(), shared.limits.clone(), &mut queue);
         let id = self.next_id();
         let sink = match line {

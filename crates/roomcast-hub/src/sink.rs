@@ -80,6 +80,9 @@ pub(crate) struct Pipe {
 #[derive(Debug, Default)]
 struct State {
     chunks: VecDeque<Bytes>,
+    /// Beside them, in no order with them.
+    datagrams: Vec<Bytes>,
+    /// Bytes of both.
     bytes: usize,
     /// Chunks taken so far: whether the reader moves.
     taken: u64,
@@ -143,6 +146,28 @@ impl Pipe {
         Ok(taken)
     }
 
+    /// Takes messages that may be lost; those it has no place for are.
+    pub(crate) fn put_datagrams(&self, datagrams: &[Bytes]) {
+        let mut state = self.state.lock();
+        if state.ended || datagrams.is_empty() {
+            return;
+        }
+        for datagram in datagrams {
+            if state.bytes < PIPE_BYTES_MAX {
+                state.bytes += datagram.len();
+                state.datagrams.push(datagram.clone());
+            }
+        }
+        state.wake();
+    }
+
+    pub(crate) fn take_datagrams(&self) -> Vec<Bytes> {
+        let mut state = self.state.lock();
+        let datagrams = std::mem::take(&mut state.datagrams);
+        state.bytes -= datagrams.iter().map(Bytes::len).sum::<usize>();
+        datagrams
+    }
+
     /// Wakes the transport without a byte.
     pub(crate) fn ring(&self) {
         let mut state = self.state.lock();
@@ -194,7 +219,7 @@ impl Pipe {
         }
         state.ended = true;
         if how == Shutdown::Both {
-            (state.chunks, state.bytes) = (VecDeque::new(), 0);
+            (state.chunks, state.datagrams, state.bytes) = (VecDeque::new(), Vec::new(), 0);
             if let Some(hang_up) = &self.hang_up {
                 hang_up.notify_one();
             }

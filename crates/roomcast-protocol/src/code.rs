@@ -77,6 +77,11 @@ macro_rules! closes {
                 match self { $(Self::$variant => $reason),* }
             }
 
+            /// The reason in full: the word, then what there is to say.
+            pub fn full_reason(self, text: &str) -> String {
+                format!("{}: {text}", self.reason())
+            }
+
             /// Whether, and how, a client comes back.
             pub const fn reconnect(self) -> &'static str {
                 match self { $(Self::$variant => $back),* }

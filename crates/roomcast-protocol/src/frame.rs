@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use roomcast_websocket::{OpCode, deflate, frame::Header};
 
 use crate::{
-    Timestamp, events,
+    Timestamp, counted, events,
     json::{Object, push_field},
 };
 
@@ -31,12 +31,19 @@ pub enum Wire {
     Events,
     /// Bare JSON and a comma: the inside of a list, in which presence has no place.
     List,
+    /// JSON after its length, on a stream of bytes beside which datagrams may travel.
+    Counted,
 }
 
 impl Wire {
-    /// Whether it is made of WebSocket frames, so that the other side can answer on it.
+    /// Whether it is made of WebSocket frames.
     pub const fn is_websocket(self) -> bool {
         matches!(self, Self::Plain | Self::Deflate(_))
+    }
+
+    /// Whether the other side can answer on it.
+    pub const fn is_two_way(self) -> bool {
+        self.is_websocket() || matches!(self, Self::Counted)
     }
 }
 
@@ -112,6 +119,7 @@ impl Frame {
         match wire {
             Wire::Plain | Wire::Deflate(_) => out.extend_from_slice(self.on(wire)),
             Wire::Events => events::push(self.json(), out),
+            Wire::Counted => counted::push(self.json(), out),
             Wire::List if events::kind(self.json()) == b"presence" => {}
             Wire::List => {
                 out.extend_from_slice(self.json());

@@ -7,6 +7,7 @@
 //! This crate never does I/O, reads a clock or draws a random number.
 
 mod code;
+pub mod counted;
 pub mod events;
 mod frame;
 mod grants;
@@ -20,6 +21,7 @@ mod request;
 pub mod server;
 
 pub use code::{Close, Code, tables_markdown};
+pub use counted::{CountedError, CountedReader};
 pub use frame::{Draft, Frame, Wire};
 pub use grants::{Grants, Rights};
 pub use json::{Data, Object, push_list, push_str};

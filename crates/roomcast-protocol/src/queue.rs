@@ -1,10 +1,14 @@
 //! What one connection alone is told (acks, errors, system messages, pings, the close), in the wire form of
 //! its transport, waiting to be written. Messages of a room never stand here.
 
+use std::ops::Deref;
+
 use roomcast_websocket::{CloseCode, OpCode, frame};
 
 use crate::{
-    Close, Positions, Timestamp, Wire, events,
+    Close, Positions, Timestamp, Wire,
+    counted::Length,
+    events,
     frame::HEADER_MAX,
     server::{self, Head},
 };
@@ -36,7 +40,11 @@ impl Queue {
     /// say has a place of its own beside it.
     pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         match self.wire {
-            Wire::Plain | Wire::Deflate(_) => self.push_text_frame(write),
+            Wire::Plain | Wire::Deflate(_) => self.push_after_header(
+                |message_bytes| frame::Header::new(OpCode::Text, message_bytes).encode(),
+                write,
+            ),
+            Wire::Counted => self.push_after_header(Length::of, write),
             Wire::Events => {
                 let mut json = Vec::new();
                 write(&mut json);
@@ -46,12 +54,17 @@ impl Queue {
         }
     }
 
-    fn push_text_frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Appends a message whose header, of at most [`HEADER_MAX`] bytes, says how long it is.
+    fn push_after_header<H: Deref<Target = [u8]>>(
+        &mut self,
+        header: impl FnOnce(usize) -> H,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let start = self.bytes.len();
         self.bytes.resize(start + HEADER_MAX, 0);
         write(&mut self.bytes);
         let bytes = self.bytes.len() - start - HEADER_MAX;
-        let header = frame::Header::new(OpCode::Text, bytes).encode();
+        let header = header(bytes);
         self.bytes[start..start + header.len()].copy_from_slice(&header);
         self.bytes.copy_within(start + HEADER_MAX.., start + header.len());
         self.bytes.truncate(start + header.len() + bytes);
@@ -69,7 +82,8 @@ impl Queue {
         match self.wire {
             Wire::Plain | Wire::Deflate(_) => frame::append(&mut self.bytes, OpCode::Ping, b""),
             Wire::Events => self.bytes.extend_from_slice(b":\n\n"),
-            Wire::List => {}
+            // QUIC has signs of life of its own.
+            Wire::List | Wire::Counted => {}
         }
     }
 
@@ -79,13 +93,19 @@ impl Queue {
     }
 
     /// Appends the close, with a reason `word: text` of at most 123 bytes. Where there is none, an error says it, if
-    /// there is one of that name.
+    /// there is one of that name; where the transport itself closes, nothing.
     pub fn push_close(&mut self, now: Timestamp, close: Close, text: &str) {
-        if self.wire.is_websocket() {
-            let reason = format!("{}: {text}", close.reason());
-            frame::append_close(&mut self.bytes, CloseCode(close.number()), &reason);
-        } else if let Some(code) = close.code() {
-            self.push(|out| server::error(Head::at(now), code, text, None, out));
+        match self.wire {
+            Wire::Plain | Wire::Deflate(_) => {
+                let reason = close.full_reason(text);
+                frame::append_close(&mut self.bytes, CloseCode(close.number()), &reason);
+            }
+            Wire::Events | Wire::List => {
+                if let Some(code) = close.code() {
+                    self.push(|out| server::error(Head::at(now), code, text, None, out));
+                }
+            }
+            Wire::Counted => {}
         }
     }
 

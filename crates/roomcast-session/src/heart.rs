@@ -9,8 +9,9 @@ pub enum Heart {
     Heard(u64),
     /// After too much silence a ping went out at this time.
     Pinged(u64),
-    /// A peer that can't answer was given a sign of life at this time. Whether it is there is for TCP to find.
-    OneWay(u64),
+    /// A peer that isn't asked was given a sign of life at this time, or gave one. It can't answer, or need not: whether
+    /// it is there is for TCP or QUIC to find.
+    Unasked(u64),
 }
 
 /// What a look at the clock asks for.
@@ -27,7 +28,10 @@ pub enum Beat {
 impl Heart {
     /// A byte came.
     pub fn heard(&mut self, now_ms: u64) {
-        *self = Self::Heard(now_ms);
+        *self = match self {
+            Self::Heard(_) | Self::Pinged(_) => Self::Heard(now_ms),
+            Self::Unasked(_) => Self::Unasked(now_ms),
+        };
     }
 
     /// Looks at the clock.
@@ -38,11 +42,11 @@ impl Heart {
                 *self = Self::Pinged(now_ms);
                 Beat::Ping(now_ms + timeout)
             }
-            Self::OneWay(at) if now_ms >= at + interval => {
-                *self = Self::OneWay(now_ms);
+            Self::Unasked(at) if now_ms >= at + interval => {
+                *self = Self::Unasked(now_ms);
                 Beat::Ping(now_ms + interval)
             }
-            Self::Heard(at) | Self::OneWay(at) => Beat::Wait(at + interval),
+            Self::Heard(at) | Self::Unasked(at) => Beat::Wait(at + interval),
             Self::Pinged(at) if now_ms >= at + timeout => Beat::Gone,
             Self::Pinged(at) => Beat::Wait(at + timeout),
         }
@@ -66,12 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn who_can_not_answer_is_kept_alive() {
-        let mut heart = Heart::OneWay(0);
+    fn who_is_not_asked_is_kept_alive() {
+        let mut heart = Heart::Unasked(0);
         let mut beat = |now| heart.beat(now, Duration::from_secs(15), Duration::from_secs(8));
         assert_eq!(beat(14_999), Beat::Wait(15_000));
         assert_eq!(beat(15_000), Beat::Ping(30_000));
         assert_eq!(beat(29_999), Beat::Wait(30_000));
         assert_eq!(beat(40_000), Beat::Ping(55_000));
+        heart.heard(41_000);
+        assert_eq!(heart, Heart::Unasked(41_000));
     }
 }

@@ -13,7 +13,7 @@ mod session;
 pub use bucket::Bucket;
 pub use heart::Heart;
 pub use identity::{Credential, Identity, Principal};
-pub use session::{Action, Id, Session, Target, Tick};
+pub use session::{Action, Farewell, Id, Session, Target, Tick};
 
 use roomcast_protocol::Timestamp;
 

@@ -133,10 +133,19 @@ impl No {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     Open,
-    Closed,
+    Closed(Box<Farewell>),
+}
+
+/// How a connection was closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Why.
+    pub close: Close,
+    /// What there is to say of it.
+    pub text: Box<str>,
 }
 
 /// A room that the connection has joined.
@@ -175,12 +184,13 @@ impl<R: Target + Clone> Session<R> {
         let Identity { session, user, .. } = &*identity;
         let who = (&**session, &**user);
         queue.push(|out| server::welcome(Head::at(now.wall), who, limits.ping_interval, &[], out));
-        Self::with_heart(Heart::Heard(now.ms), identity, limits)
+        let heart = if queue.wire().is_websocket() { Heart::Heard(now.ms) } else { Heart::Unasked(now.ms) };
+        Self::with_heart(heart, identity, limits)
     }
 
     /// A stream that has just been let in: its client asks for nothing more, and the driver says `welcome`.
     pub fn one_way(now: Now, identity: Arc<Identity>, limits: Arc<Limits>) -> Self {
-        Self::with_heart(Heart::OneWay(now.ms), identity, limits)
+        Self::with_heart(Heart::Unasked(now.ms), identity, limits)
     }
 
     fn with_heart(heart: Heart, identity: Arc<Identity>, limits: Arc<Limits>) -> Self {
@@ -209,7 +219,15 @@ impl<R: Target + Clone> Session<R> {
 
     /// Whether the close has been said.
     pub fn is_closed(&self) -> bool {
-        self.phase == Phase::Closed
+        self.farewell().is_some()
+    }
+
+    /// How it was closed, if it was.
+    pub fn farewell(&self) -> Option<&Farewell> {
+        match &self.phase {
+            Phase::Open => None,
+            Phase::Closed(farewell) => Some(farewell),
+        }
     }
 
     /// The rooms that are joined.
@@ -237,7 +255,7 @@ impl<R: Target + Clone> Session<R> {
 
     /// A message came: what the driver must do, if anything. Everything else has been answered.
     pub fn handle<'t>(&mut self, now: Now, text: &'t str, queue: &mut Queue) -> Option<Action<'t, R>> {
-        if self.phase == Phase::Closed {
+        if self.is_closed() {
             return None;
         }
         let (id, room, verb) = match Request::parse(text, &self.limits) {
@@ -527,7 +545,7 @@ impl<R: Target + Clone> Session<R> {
     pub fn tick(&mut self, now: Now, queue: &mut Queue) -> Tick {
         let Limits { ping_interval, pong_timeout, token_expiring_notice, .. } = *self.limits;
         let interval = match self.heart {
-            Heart::OneWay(_) => self.limits.keep_alive_interval,
+            Heart::Unasked(_) => self.limits.keep_alive_interval,
             _ => ping_interval,
         };
         let next = match self.heart.beat(now.ms, interval, pong_timeout) {
@@ -557,7 +575,7 @@ impl<R: Target + Clone> Session<R> {
     /// Ends the connection; the close is said once.
     pub fn close(&mut self, now: Now, close: Close, text: &str, queue: &mut Queue) {
         if self.phase == Phase::Open {
-            self.phase = Phase::Closed;
+            self.phase = Phase::Closed(Box::new(Farewell { close, text: text.into() }));
             queue.push_close(now.wall, close, text);
         }
     }
