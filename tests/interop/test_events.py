@@ -74,13 +74,6 @@ async def test_last_event_id_resumes_and_wins_over_since(dev, events, browse, ro
     assert stream.all(RESET) == []
 
 
-async def test_the_newest_n(dev, events, browse, room):
-    await filled(browse, dev, room, 5)
-    stream = await events(dev, f"/events/{room}", last=2)
-    await stream.take(text(5))
-    assert seqs(stream, room) == [4, 5]
-
-
 @pytest.mark.parametrize("reason", ["epoch", "future", "too_old"])
 async def test_a_reset_is_told_and_a_cut_before_it_leads_to_it_again(serve, events, browse, room, reason):
     server = serve(rooms=[OPEN | {"history": {"messages": 2}}], engine="memory")

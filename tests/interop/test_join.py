@@ -91,32 +91,6 @@ async def test_reading_without_being_a_member(dev, connect, room):
     assert (await ghost.take({"type": "text"}))["data"]["content"] == "hello"
 
 
-async def test_the_newest_n_on_joining(dev, connect, room):
-    ada = await connect(dev, user="ada")
-    await ada.join(room)
-    for number in range(5):
-        await ada.text(room, n=number)
-    bob = await connect(dev, user="bob")
-    joined = await bob.join(room, last=2)
-    assert (joined["seq"], joined["from"], joined["recovered"]) == (5, 3, False)
-    assert [(await bob.take({"type": "text"}))["seq"] for _ in range(2)] == [4, 5]
-    await ada.text(room, n=5)
-    assert (await bob.take({"type": "text"}))["seq"] == 6
-
-
-async def test_after_leaving_nothing_of_the_room_comes(dev, connect, room):
-    ada, bob, eve = [await connect(dev, user=user) for user in ("ada", "bob", "eve")]
-    for client in (ada, bob, eve):
-        await client.join(room)
-    left = await bob.request("leave", room)
-    assert left["data"]["status"] == "left"
-    seen = len(bob.seen)
-    await ada.text(room, content="gone?")
-    await eve.take({"type": "text"})
-    await bob.settled()
-    assert [message for message in bob.seen[seen:] if message.get("room") == room] == []
-
-
 async def test_join_leave_and_ping_are_acked_without_an_id(dev, connect, room):
     ada = await connect(dev)
     await ada.send("join", room)

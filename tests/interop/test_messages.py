@@ -86,15 +86,6 @@ async def test_a_send_without_id_is_not_acked(dev, connect, room):
 
 
 @both_peers
-async def test_an_application_s_own_type_is_like_text(dev, connect, room):
-    ada, bob = await members(connect, dev, room, "ada", "bob")
-    ack = await ada.request("game.move_2-b", room, {"to": "e4"})
-    assert ack["data"]["seq"] == 1
-    message = await bob.take({"type": "game.move_2-b"})
-    assert message["seq"] == 1 and message["data"] == {"to": "e4", "author": "ada"}
-
-
-@both_peers
 async def test_concurrent_senders_make_one_order_without_gaps(dev, connect, room):
     users = [f"user{n}" for n in range(8)]
     clients = await members(connect, dev, room, *users)
@@ -115,18 +106,6 @@ async def test_concurrent_senders_make_one_order_without_gaps(dev, connect, room
         logged = client.logged(room)
         assert [message["seq"] for message in logged] == expected
         assert [message["id"] for message in logged] == [message["id"] for message in clients[0].logged(room)]
-
-
-@both_peers
-async def test_a_repeat_gets_the_first_position(dev, connect, room):
-    ada, bob = await members(connect, dev, room, "ada", "bob")
-    first = await ada.request("text", room, {"content": "once"}, id="same")
-    again = await ada.request("text", room, {"content": "once"}, id="same")
-    assert again["data"]["duplicate"] is True
-    assert (again["data"]["seq"], again["data"]["epoch"]) == (first["data"]["seq"], first["data"]["epoch"])
-    await ada.text(room, content="after")
-    await bob.take({"type": "text", "seq": 2})
-    assert [message["data"]["content"] for message in bob.logged(room)] == ["once", "after"]
 
 
 async def test_a_repeat_is_known_on_another_connection_of_the_user(dev, connect, room):
@@ -154,19 +133,6 @@ async def test_the_same_id_with_other_content_is_a_conflict(dev, connect, room, 
     assert answer["type"] == "error" and answer["data"]["code"] == "conflict"
     assert answer["data"]["retryable"] is False
     assert (await ada.text(room, content="next"))["seq"] == 2
-
-
-@both_peers
-async def test_a_volatile_message_has_no_position(dev, connect, room):
-    ada, bob = await members(connect, dev, room, "ada", "bob")
-    ack = await ada.request("text", room, {"x": 1}, volatile=True)
-    assert ack["data"]["status"] == "delivered" and ack["data"]["room"] == room
-    assert "seq" not in ack["data"] and "epoch" not in ack["data"]
-    message = await bob.take({"type": "text"})
-    assert "seq" not in message and message["data"] == {"x": 1, "author": "ada"}
-    assert (await ada.text(room, content="logged"))["seq"] == 1
-    history = await ada.request("history", room)
-    assert [kept["seq"] for kept in history["data"]["messages"]] == [1]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from support import server as servers
-from support.clients import PATIENCE, holds, new_session
-from support.streams import Events
+from support.clients import PATIENCE, new_session
 from support.tokens import mint
 
 OPEN = {"pattern": "*", "anonymous": ["*"]}
@@ -241,20 +240,3 @@ async def test_a_thousand_messages_with_random_cuts_come_once_and_in_order(dev, 
         assert answer["recovered"] is True
     await writing
     assert got == [(n + 1, n) for n in range(1000)]
-
-
-async def test_every_transport_tells_the_same(dev, browse, connect, room):
-    socket, stream = await connect(dev), await Events.open(dev, f"/events/{room}")
-    await socket.join(room)
-    reader, writer = browse(dev), browse(dev)
-    position, polled = (await reader.poll(room))["position"], []
-    for number in range(50):
-        await writer.publish(room, n=number)
-        if number % 7 == 0:
-            answer = await reader.poll(room, since=position)
-            position, polled = answer["position"], polled + answer["messages"]
-    polled += (await reader.poll(room, since=position))["messages"]
-    for client in (socket, stream):
-        await client.take(lambda message: holds(message, {"type": "text", "seq": 50}))
-        assert client.logged(room) == polled
-    await stream.close()

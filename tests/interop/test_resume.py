@@ -150,13 +150,6 @@ async def test_pages_of_history(dev, connect, room):
     assert await history(before=f"{epoch}.1") == ([], True)
 
 
-async def test_history_is_the_messages_as_they_were(dev, connect, room):
-    writer, _ = await filled(connect, dev, room, 2)
-    await writer.take({"type": "text", "seq": 2})
-    answer = await (await connect(dev)).request("history", room)
-    assert answer["data"]["messages"] == writer.logged(room)
-
-
 async def test_history_of_a_foreign_epoch_is_a_reset(dev, connect, room):
     _, epoch = await filled(connect, dev, room, 3)
     reader = await connect(dev)

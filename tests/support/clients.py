@@ -30,10 +30,11 @@ class Websockets:
     """PyPI's `websockets`."""
 
     @classmethod
-    async def open(cls, url, headers, deflate, protocols):
+    async def open(cls, url, headers, deflate, protocols, context=None):
         peer = cls()
         peer.socket = await websockets.connect(
             url,
+            ssl=context,
             additional_headers=headers,
             compression="deflate" if deflate else None,
             subprotocols=protocols or None,
@@ -216,6 +217,17 @@ class Client:
                         self.ended.code, self.ended.reason, f"while waiting; seen: {self.seen[-20:]}"
                     )
                 await self._news.wait()
+
+    async def until(self, holds_true, patience=PATIENCE):
+        """Waits until this is true, and looks again whenever something has come."""
+        try:
+            async with asyncio.timeout(patience), self._news:
+                while not holds_true():
+                    if self.ended:
+                        raise self.ended
+                    await self._news.wait()
+        except TimeoutError:
+            raise AssertionError(f"not within {patience} s; seen: {self.seen[-20:]}") from None
 
     async def settled(self):
         """Waits until the server has answered everything sent so far."""

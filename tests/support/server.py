@@ -10,7 +10,9 @@ from pathlib import Path
 
 SECRET = "a secret of the tests: long enough for HS256, and for HS512 with its 64 bytes"
 API_KEY = "rk_0123456789abcdefghijklmnop"
-READY_LINE = re.compile(r"https?://127\.0\.0\.1:(\d+)")
+READY_LINE = re.compile(r"http(s?)://127\.0\.0\.1:(\d+)")
+TLS_FOLDER = Path(__file__).parent / "tls"
+TLS = {"tls_certificate": str(TLS_FOLDER / "certificate.pem"), "tls_key": str(TLS_FOLDER / "key.pem")}
 STOP_SECONDS = 15
 
 
@@ -40,9 +42,9 @@ class Server:
         if not found:
             self.process.kill()
             raise RuntimeError(f"the server did not say where it listens:\n{self.output}")
-        self.port = int(found[1])
-        self.http = f"http://127.0.0.1:{self.port}"
-        self.ws = f"ws://127.0.0.1:{self.port}"
+        self.secure, self.port = bool(found[1]), int(found[2])
+        self.http = f"http{found[1]}://127.0.0.1:{self.port}"
+        self.ws = f"ws{found[1]}://127.0.0.1:{self.port}"
 
     def _read(self):
         for line in self.process.stdout:

@@ -1,6 +1,8 @@
 """Rooms as Server-Sent Events and by long polling, read with PyPI's `httpx` and `httpx-sse`."""
 
 import asyncio
+import json
+from collections import deque
 
 import httpx
 from httpx_sse import EventSource
@@ -12,11 +14,16 @@ class EventsPeer:
     """The answer of `/events` behind the face that `Client` reads: each event's data is a message."""
 
     @classmethod
-    async def open(cls, url, headers=None):
+    async def open(cls, url, headers=None, context=False, http2=False):
         peer = cls()
-        peer.http = httpx.AsyncClient(timeout=None, trust_env=False)
-        request = peer.http.build_request("GET", url, headers={"accept": "text/event-stream"} | (headers or {}))
-        peer.response = await peer.http.send(request, stream=True)
+        peer.http = httpx.AsyncClient(timeout=None, trust_env=False, verify=context, http2=http2)
+        request = peer.http.build_request(
+            "GET", url, headers={"accept": "text/event-stream"} | (headers or {})
+        )
+        try:
+            peer.response = await peer.http.send(request, stream=True)
+        except httpx.HTTPError as error:
+            raise Closed(1006, "", repr(error)) from None
         peer.blocks = []
         if peer.response.status_code == 200:
             peer.events = EventSource(peer.response).aiter_sse()
@@ -28,7 +35,7 @@ class EventsPeer:
         except StopAsyncIteration:
             raise Closed(1000) from None
         except httpx.HTTPError as error:
-            raise Closed(1006, repr(error)) from None
+            raise Closed(1006, "", repr(error)) from None
         self.blocks.append(block)
         return block.data
 
@@ -68,6 +75,64 @@ class Events(Client):
         await self.peer.release()
 
     cut = close
+
+
+class PollPeer:
+    """One poll after the other behind the face that `Client` reads: resets, rosters and messages, in that order."""
+
+    def __init__(self, url, headers, context=False):
+        self.url, self.headers = url, headers
+        self.position, self.versions, self.waiting = None, {}, deque()
+        self.http = httpx.AsyncClient(timeout=None, trust_env=False, verify=context)
+
+    async def receive(self):
+        while not self.waiting:
+            await self.poll()
+        return self.waiting.popleft()
+
+    async def poll(self):
+        """Polls once, from where the last answer led to; returns the answer."""
+        url = self.url.copy_set_param("since", self.position) if self.position else self.url
+        if self.versions:
+            known = ",".join(f"{room}={v}" for room, v in self.versions.items())
+            url = url.copy_set_param("v", known)
+        try:
+            response = await self.http.get(url, headers=self.headers())
+            answer = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Refusal(1006, None, repr(error)) from None
+        if response.is_error:
+            raise Refusal(response.status_code, answer)
+        self.position = answer["position"]
+        self._take(answer)
+        return answer
+
+    def _take(self, answer):
+        rooms = answer["rooms"]
+        for reset in answer["resets"]:
+            self._put({"type": "system", "room": reset["room"], "data": {"event": "reset"} | reset})
+        rosters = answer.get("presence", {})
+        if rosters and len(rooms) == 1:
+            rosters = {room: rosters for room in rooms}
+        for room, sync in rosters.items():
+            self.versions[room] = sync["v"]
+            self._put({"type": "presence", "room": room, "data": sync})
+        for message in answer["messages"]:
+            self._put(message)
+
+    def _put(self, message):
+        self.waiting.append(json.dumps(message))
+
+    async def release(self):
+        await self.http.aclose()
+
+
+class Refusal(Closed):
+    """A poll that was refused, with its problem details; or lost, without."""
+
+    def __init__(self, status, problem, context=""):
+        super().__init__(status, problem["code"] if problem else "", context)
+        self.problem = problem
 
 
 class Browser:

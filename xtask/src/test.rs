@@ -14,9 +14,10 @@ use crate::{autobahn, place, tools};
 type Suite = (&'static str, fn(&Plan, &mut Log) -> Result<String, String>);
 
 /// Tests that drive the release build from outside, in their order.
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 8] = [
     ("clients in Python", |_, log| pytest("interop", log)),
     ("clients in Node", |_, log| node_test("interop", log)),
+    ("scenarios", |_, log| pytest("scenarios", log)),
     ("security", |_, log| pytest("security", log)),
     ("histories", |_, log| pytest("history", log)),
     ("crashes", crashes),

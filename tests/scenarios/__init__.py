@@ -1,0 +1,1 @@
+"""What holds on every transport, written once: each scenario runs over each of `support.participants.TRANSPORTS`."""

@@ -1,0 +1,450 @@
+"""One face for everybody who takes part in rooms, whatever the transport; `TRANSPORTS` has an adapter for each.
+
+A participant is one person with one session. It keeps the position it has reached, over any number of connections.
+What a one-way transport can't say goes by POST. Holds no assertion about the protocol.
+"""
+
+import asyncio
+import functools
+import json
+import secrets
+import ssl
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from support.clients import OPEN_SECONDS, PATIENCE, Client, Closed, Websockets, holds, new_session
+from support.http2 import Http2Websocket
+from support.server import TLS
+from support.streams import EventsPeer, PollPeer
+from support.tokens import mint
+
+RESET = {"type": "system", "data": {"event": "reset"}}
+
+
+class Refused(Exception):
+    """An `error`, problem details, or a close in answer to a request, with its code."""
+
+    def __init__(self, data, closed=None):
+        super().__init__(data, closed)
+        self.code, self.data, self.closed = data["code"], data, closed
+        self.retry_after = data.get("retry_after")
+
+    @classmethod
+    def by_close(cls, closed):
+        return cls({"code": word(closed)}, closed.code)
+
+
+def word(closed):
+    """The word that the reason of a close begins with."""
+    return closed.reason.partition(":")[0]
+
+
+@functools.cache
+def trusting(*protocols):
+    """Trusts the tests' own certificate."""
+    context = ssl.create_default_context(cafile=TLS["tls_certificate"])
+    context.set_alpn_protocols(protocols)
+    return context
+
+
+class Participant:
+    """What all transports have in common. `links` are its connections, the newest last."""
+
+    secure = False
+    protocols = ("http/1.1",)
+    # What it says, it says on its connection, and a session has one connection.
+    is_duplex = False
+    # It is a member while it polls, and for a lease after that.
+    is_leased = False
+
+    def __init__(self, server, user, token=None, session=None, port=None, **claims):
+        self.user, self.session = user, session or new_session()
+        self.token = token or mint(user, **claims)
+        self.address = f"127.0.0.1:{port or server.port}"
+        self.rooms, self.links, self.wants = [], [], {}
+        self.context = trusting(*self.protocols) if self.secure else False
+        self._http = None
+
+    @property
+    def link(self):
+        return self.links[-1]
+
+    # What it has been told.
+
+    @property
+    def seen(self):
+        return [message for link in self.links for message in link.seen[: link.kept]]
+
+    def all(self, shape):
+        return [message for message in self.seen if holds(message, shape)]
+
+    def logged(self, room):
+        return [message for message in self.seen if message.get("room") == room and "seq" in message]
+
+    def seqs(self, room):
+        return [message["seq"] for message in self.logged(room)]
+
+    async def take(self, shape, patience=PATIENCE):
+        return await self.link.take(shape, patience)
+
+    async def reads(self, room, seq):
+        """Waits until it has been given this message."""
+        await self.link.until(lambda: seq in self.seqs(room))
+
+    def roster(self, room):
+        """Who it knows to be in the room, as users and their state, from all it was told."""
+        return self.rosters(room)[-1]
+
+    def rosters(self, room):
+        """The same after each change, from nobody on."""
+        now, each = {}, [{}]
+        for message in self.seen:
+            if message["type"] == "presence" and message["room"] == room:
+                now = after(now, message["data"])
+                each += [now] if now != each[-1] else []
+        return each
+
+    async def sees(self, room, *users):
+        """Waits until it knows exactly these to be in the room."""
+        await self.link.until(lambda: self.roster(room).keys() == set(users))
+
+    # What it asks for by HTTP.
+
+    async def http(self, method, path, body=None, **query):
+        """The answer as JSON; raises `Refused`."""
+        if self._http is None:
+            self._http = httpx.AsyncClient(
+                timeout=PATIENCE, trust_env=False, verify=self.context, http2="h2" in self.protocols
+            )
+        url = f"http{'s' * self.secure}://{self.address}{path}"
+        content = json.dumps(body) if isinstance(body, dict | list) else body
+        answer = await self._http.request(method, url, params=query, content=content, headers=self.headers)
+        if answer.is_error:
+            raise Refused(answer.json())
+        return answer.json()
+
+    @property
+    def headers(self):
+        return {"authorization": f"Bearer {self.token}", "roomcast-session": self.session}
+
+    async def members(self, room):
+        return await self.http("GET", f"/rooms/{room}/presence")
+
+    # Coming and going.
+
+    async def open(self):
+        """What comes before the first room."""
+        return self
+
+    async def join(self, *rooms, since=None, last=None, presence=True, state=None):
+        """Begins to read rooms. Returns what it was told of each: `epoch`, `seq`, `from`, `recovered`, `reset`."""
+        wants = {"since": since, "last": last, "presence": presence, "state": state}
+        told = await self._join(rooms, {name: value for name, value in wants.items() if value is not None})
+        return told if len(rooms) > 1 else told[rooms[0]]
+
+    async def cut(self):
+        """Loses the connection without a word."""
+        if self.links:
+            await self.link.cut()
+
+    async def ended(self):
+        """Waits for the server to end it; returns the word for why."""
+        await self.link.closed()
+        return self._why()
+
+    async def release(self):
+        for link in self.links:
+            await link.cut()
+        if self._http:
+            await self._http.aclose()
+
+    def _attach(self, link):
+        link.kept = None
+        self.links.append(link)
+
+
+def after(roster, told):
+    """A roster after a presence message."""
+    user = {told["user"]: told.get("state")} if "user" in told else {}
+    match told["event"]:
+        case "sync":
+            return {member["user"]: member.get("state") for member in told["members"]}
+        case "join" | "update":
+            return roster | user
+        case "leave":
+            return {name: state for name, state in roster.items() if name not in user}
+    return roster
+
+
+def part(position, room):
+    """What a position says of a room, if anything."""
+    if not position or "=" not in position:
+        return position
+    each = dict(entry.rsplit("=", 1) for entry in position.split(","))
+    return each.get(quote(room, safe=""))
+
+
+class Socketed(Participant):
+    """Says all it says on its connection."""
+
+    is_duplex = True
+    scheme = "ws"
+
+    def __init__(self, server, user, attempt=None, **keywords):
+        super().__init__(server, user, **keywords)
+        self.attempt = attempt
+        self.told = {}
+
+    async def open(self):
+        query = {"session": self.session, "token": self.token}
+        query |= {"attempt": self.attempt} if self.attempt else {}
+        connecting = self.connect(f"{self.scheme}://{self.address}/ws?{urlencode(query)}")
+        self._attach(Client(await asyncio.wait_for(connecting, OPEN_SECONDS)))
+        self.told = {}
+        try:
+            self.link.welcome = (await self.take({"type": "system", "data": {"event": "welcome"}}))["data"]
+        except Closed as closed:
+            raise Refused.by_close(closed) from None
+        return self
+
+    async def _join(self, rooms, wants):
+        for room in rooms:
+            self.told[room] = await self._ask("join", room, wants)
+            self.rooms += [room] if room not in self.rooms else []
+        return self.told
+
+    def position(self, room):
+        """Where it stands: what it was told last."""
+        told = self.told[room]
+        epoch, seq = told["epoch"], told["from"]
+        for message in self.link.seen:
+            if holds(message, RESET) and message["data"]["room"] == room:
+                epoch, seq = message["data"]["epoch"], message["data"]["seq"]
+            elif message.get("room") == room and "seq" in message:
+                seq = message["seq"]
+        return f"{epoch}.{seq}"
+
+    async def resume(self):
+        """Connects anew and goes on from where it stands in each room."""
+        positions = {room: self.position(room) for room in self.rooms}
+        await self.open()
+        told = [await self.join(room, since=since) for room, since in positions.items()]
+        return told[0]
+
+    async def refresh(self, token):
+        self.token = token
+        return await self._ask("auth", None, {"token": token})
+
+    async def leave(self, room):
+        await self._ask("leave", room)
+        self.rooms.remove(room)
+
+    async def close(self):
+        await self.link.close()
+
+    async def send(self, room, type="text", data=None, **fields):
+        return await self._ask(type, room, data or {}, **fields)
+
+    async def typing(self, room, typing=True):
+        return await self._ask("typing", room, {"typing": typing})
+
+    async def show(self, room, state):
+        return await self._ask("presence", room, {"state": state})
+
+    async def history(self, room, **query):
+        return await self._ask("history", room, query)
+
+    async def say(self, room, envelope):
+        """Sends this text, of an envelope with the id `said`."""
+        return await self._answered("said", self.link.send_raw(envelope))
+
+    async def _ask(self, type, room, data=None, id=None, **fields):
+        id = id or secrets.token_hex(6)
+        return await self._answered(id, self.link.send(type, room, data, id=id, **fields))
+
+    async def _answered(self, id, sending):
+        try:
+            await sending
+            answer = await self.link.answer(id)
+        except Closed:
+            raise Refused.by_close(await self.link.closed()) from None
+        if answer["type"] == "error":
+            raise Refused(answer["data"])
+        return answer["data"]
+
+    def _why(self):
+        return word(self.link.ended)
+
+
+class OneWay(Participant):
+    """Reads on its connection; all else goes by request."""
+
+    async def _join(self, rooms, wants):
+        self.rooms, self.wants = list(rooms), wants
+        return await self._read()
+
+    async def _read(self, position=None):
+        """Begins to read, where it wanted to or from a position it was given."""
+        wants = dict(self.wants)
+        if position:
+            wants.pop("last", None)
+        query = {"presence": "1"} if wants.pop("presence") else {}
+        if state := wants.pop("state", None):
+            for room in self.rooms:
+                await self.show(room, state)
+        query |= wants
+        path, rooms = (f"/{self.rooms[0]}", []) if len(self.rooms) == 1 else ("", self.rooms)
+        url = httpx.URL(f"http{'s' * self.secure}://{self.address}/{self.kind}{quote(path)}", params=query)
+        for room in rooms:
+            url = url.copy_add_param("room", room)
+        return await self._begin(url, position)
+
+    async def resume(self):
+        """Asks anew from where it stands."""
+        return (await self._read(self.position()))[self.rooms[0]]
+
+    async def leave(self, room):
+        """Reads it no longer, and says so."""
+        await self.http("DELETE", f"/rooms/{room}/presence")
+        await self.cut()
+        self.rooms.remove(room)
+        if self.rooms:
+            await self._read(self.position())
+
+    async def close(self):
+        await self.cut()
+        for room in self.rooms:
+            await self.http("DELETE", f"/rooms/{room}/presence")
+
+    async def send(self, room, type="text", data=None, **fields):
+        return await self.http("POST", f"/rooms/{room}/messages", {"type": type, "data": data or {}} | fields)
+
+    async def typing(self, room, typing=True):
+        return await self.http("POST", f"/rooms/{room}/typing", {"typing": typing})
+
+    async def show(self, room, state):
+        return await self.http("POST", f"/rooms/{room}/presence", {"state": state})
+
+    async def history(self, room, **query):
+        return await self.http("GET", f"/rooms/{room}/messages", **query)
+
+    async def say(self, room, envelope):
+        return await self.http("POST", f"/rooms/{room}/messages", envelope)
+
+
+class WebSocket(Socketed):
+    async def connect(self, url):
+        return await Websockets.open(url, {}, True, ())
+
+
+class SecureWebSocket(WebSocket):
+    secure, scheme = True, "wss"
+
+    async def connect(self, url):
+        return await Websockets.open(url, {}, True, (), self.context)
+
+
+class WebSocketInHttp2(Socketed):
+    secure, scheme, protocols = True, "wss", ("h2",)
+
+    async def connect(self, url):
+        return await Http2Websocket.open(url, self.context)
+
+
+class EventStream(OneWay):
+    """Server-Sent Events, taken up again with `Last-Event-ID`."""
+
+    kind = "events"
+
+    def position(self):
+        ids = [block.id for link in self.links for block in link.peer.blocks if block.id]
+        return ids[-1] if ids else None
+
+    async def _begin(self, url, position):
+        headers = self.headers | ({"last-event-id": position} if position else {})
+        opening = EventsPeer.open(str(url), headers, self.context, "h2" in self.protocols)
+        peer = await asyncio.wait_for(opening, OPEN_SECONDS)
+        if peer.response.status_code != 200:
+            problem = json.loads(await peer.response.aread())
+            await peer.release()
+            raise Refused(problem)
+        self._attach(StreamLink(peer))
+        self.link.welcome = (await self.take({"type": "system", "data": {"event": "welcome"}}))["data"]
+        rooms = self.link.welcome["rooms"]
+        return {room: await self._told(room, standing, position) for room, standing in rooms.items()}
+
+    async def _told(self, room, standing, position):
+        """What a join's ack says, from `welcome` and the `reset` that may come after it."""
+        asked = part(position or self.wants.get("since"), room)
+        recovered = asked == f"{standing['epoch']}.{standing['from']}"
+        if not asked or recovered:
+            return standing | {"recovered": recovered}
+        reset = await self.take({"type": "system", "data": {"event": "reset", "room": room}})
+        return standing | {"recovered": False, "reset": reset["data"]["reason"]}
+
+    async def refresh(self, token):
+        """The next stream begins where this one stands, before this one ends."""
+        self.token, old = token, self.link
+        old.kept = len(old.seen)
+        await self._read(self.position())
+        await old.cut()
+
+    def _why(self):
+        last = self.link.seen[-1]
+        return last["data"].get("code") or last["data"].get("event")
+
+
+class EventStreamInHttp2(EventStream):
+    secure, protocols = True, ("h2",)
+
+
+class LongPoll(OneWay):
+    kind, is_leased = "poll", True
+
+    def position(self):
+        return next((link.peer.position for link in reversed(self.links) if link.peer.position), None)
+
+    async def _begin(self, url, position):
+        if position:
+            url = url.copy_set_param("since", position)
+        peer = PollPeer(url, lambda: self.headers, self.context)
+        try:
+            answer = await peer.poll()
+        except Closed as closed:
+            await peer.release()
+            raise Refused(closed.problem) if closed.problem else closed from None
+        self._attach(StreamLink(peer))
+        asked = position or self.wants.get("since")
+        resets = {reset["room"]: reset["reason"] for reset in answer["resets"]}
+        return {
+            room: standing
+            | {"recovered": bool(asked) and room not in resets}
+            | ({"reset": resets[room]} if room in resets else {})
+            for room, standing in answer["rooms"].items()
+        }
+
+    async def refresh(self, token):
+        """The next poll has it."""
+        self.token = token
+
+    def _why(self):
+        return word(self.link.ended)
+
+
+class StreamLink(Client):
+    """A stream of events, or one poll after the other."""
+
+    async def cut(self):
+        self._pump.cancel()
+        await self.peer.release()
+
+
+TRANSPORTS = {
+    "websocket": WebSocket,
+    "websocket in TLS": SecureWebSocket,
+    "websocket in HTTP/2": WebSocketInHttp2,
+    "events": EventStream,
+    "events in HTTP/2": EventStreamInHttp2,
+    "polls": LongPoll,
+}
