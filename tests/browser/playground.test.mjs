@@ -126,7 +126,7 @@ test("a cut cable heals: what was missed arrives in order and once, what was wri
   assert.equal(await grace.message("one").count(), 0);
 
   await grace.press("Plug it back in");
-  await grace.note("resumed, 3 recovered").waitFor();
+  await grace.note("3 recovered, seq 2-4").waitFor();
   await grace.message("written offline").getByText("Delivered, number 5").waitFor();
   await ada.message("written offline").waitFor();
   const everything = ["before", "one", "two", "three", "written offline"];

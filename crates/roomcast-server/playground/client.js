@@ -1,17 +1,18 @@
 // @ts-check
 /**
- * One user's connection to one room, as a state machine on a bare WebSocket:
+ * One user's connection to one room, as a state machine on a link, whatever its transport:
  *
- *     idle -> connecting -> joining -> live          connect(), welcome, the join's ack
+ *     idle -> connecting -> joining -> live          connect(), the link is open, the join's ack
  *               ^  any of these -> waiting -> connecting     the connection was lost: backoff, then resume
  *               |  any of these -> cut                        cut(): as if the cable was pulled, until connect()
  *               +- any of these -> stopped                    a close code after which nobody should come back
  *
- * Owns the socket, the position in the room's log and every send that has no answer yet. Tells what happens through
+ * Owns the link, the position in the room's log and every send that has no answer yet. Tells what happens through
  * `Events`; never touches the page.
  */
 import { ENVELOPE_BYTES_MAX, backoff, randomToken, readClose, utf8Bytes } from "./protocol.js";
 
+/** @import { Link } from "./links.js" */
 /** @import { Envelope, Joined, Position, Refusal } from "./protocol.js" */
 /** @typedef {"idle"|"connecting"|"joining"|"live"|"waiting"|"cut"|"stopped"} State */
 /**
@@ -27,18 +28,20 @@ import { ENVELOPE_BYTES_MAX, backoff, randomToken, readClose, utf8Bytes } from "
 /**
  * @typedef {object} Events
  * @property {(state: State, detail: {text?: string, code?: number, seconds?: number}) => void} state
- * @property {(direction: "out"|"in", text: string) => void} frame a text frame, as it is on the wire
- * @property {(text: string) => void} socket the socket itself: opened, closed, when the next try is
+ * @property {(direction: "out"|"in", text: string) => void} frame an envelope, as it is on the wire
+ * @property {(text: string) => void} link the link itself: opened, closed, what it asks for, when the next try is
  * @property {(ack: Joined, since: Position|null) => void} joined
- * @property {(count: number) => void} resumed everything that was missed has arrived
- * @property {(reset: {reason: string, epoch: string, seq: number}) => void} reset what is shown must be loaded again
+ * @property {(missed: Missed) => void} resumed everything that was missed has arrived
+ * @property {(reset: {reason: string, epoch: string, seq: number}, before: number) => void} reset what is shown, up to
+ *   the seq `before`, must be loaded again
  * @property {(message: Envelope) => void} message
  * @property {(data: Record<string, any>) => void} typing
  * @property {(data: Record<string, any>) => void} presence
  * @property {(send: Send) => void} send a send changed its state
  * @property {(refusal: Refusal) => void} refusal of anything that isn't a send
  */
-/** @typedef {{url: URL, user: string, room: string, last: number, identify: () => {session: string, attempt: number}}} Options */
+/** @typedef {{head: number, count: number, first?: number}} Missed the log's end at the join, how many came of it, and the first */
+/** @typedef {{room: string, last: number, open: (told: (text: string) => void) => Link}} Options */
 
 const ANSWER_WITHIN_MS = 10_000;
 const TYPING_EVERY_MS = 1_000;
@@ -47,12 +50,12 @@ const UNANSWERED_MAX = 500;
 export class RoomClient {
   /** @type {Options} */ #options;
   /** @type {Events} */ #events;
-  /** @type {WebSocket|null} */ #socket = null;
+  /** @type {Link|null} */ #link = null;
   /** @type {State} */ #state = "idle";
   /** @type {Position|null} */ #position = null;
   /** Requests without an answer. @type {Map<string, (answer: Envelope|null) => void>} */ #requests = new Map();
   /** Sends without an answer, oldest first. @type {Map<string, Send>} */ #outbox = new Map();
-  /** What a resume is still to bring. @type {{head: number, count: number}|null} */ #missed = null;
+  /** What a resume is still to bring. @type {Missed|null} */ #missed = null;
   /** @type {ReturnType<typeof setTimeout>|undefined} */ #timer;
   /** Set while sends are held back after a refusal. @type {ReturnType<typeof setTimeout>|undefined} */ #hold;
   /** Said by `draining`, in seconds. @type {number|null} */ #reconnectIn = null;
@@ -84,24 +87,26 @@ export class RoomClient {
   // What the page asks for.
 
   connect() {
-    if (this.#socket) return;
-    const { url, user, identify } = this.#options;
-    const { session, attempt } = identify();
-    const target = new URL(url);
-    target.search = new URLSearchParams({ user, session, attempt: String(attempt) }).toString();
-    const socket = new WebSocket(target);
-    socket.onopen = () => this.#events.socket("open");
-    socket.onmessage = ({ data }) => this.#receive(String(data));
-    socket.onclose = ({ code, reason }) => this.#closed(code, reason);
-    this.#socket = socket;
+    if (this.#link) return;
+    const link = this.#options.open((text) => this.#events.link(text));
+    link.onopen = () => this.#opened();
+    link.onmessage = ({ data }) => this.#receive(String(data));
+    link.onclose = ({ code, reason }) => this.#closed(code, reason);
+    this.#link = link;
     this.#answerBefore(ANSWER_WITHIN_MS);
     this.#enter("connecting");
+  }
+
+  /** Takes the room up on a new link, without a good-bye to the old one: the position goes along. */
+  reconnect() {
+    this.#drop(4000, "another link");
+    this.connect();
   }
 
   /** Drops the connection without a good-bye and stays away until `connect()`. */
   cut() {
     this.#drop(4000, "cable cut");
-    this.#events.socket("cut");
+    this.#events.link("cut");
     this.#enter("cut");
   }
 
@@ -148,10 +153,10 @@ export class RoomClient {
     return true;
   }
 
-  /** The newest messages of the room, ascending. @param {number} limit @returns {Promise<Envelope[]>} */
+  /** The newest messages of the room, ascending; null if there was no answer. @param {number} limit @returns {Promise<Envelope[]|null>} */
   history(limit) {
     return new Promise((resolve) => {
-      this.#request("history", { limit }, (answer) => resolve(answer?.data.messages ?? []));
+      this.#request("history", { limit }, (answer) => resolve(answer?.data.messages ?? null));
     });
   }
 
@@ -180,10 +185,14 @@ export class RoomClient {
   /** @param {Envelope} message */
   #system({ data, room }) {
     switch (data.event) {
-      case "welcome": return this.#join();
       case "reset": return (data.room ?? room) === this.room && this.#reset(/** @type {any} */ (data));
       case "draining": return void (this.#reconnectIn = data.reconnect_in);
     }
+  }
+
+  #opened() {
+    this.#events.link("open");
+    this.#join();
   }
 
   #join() {
@@ -201,7 +210,8 @@ export class RoomClient {
     if (ack.room !== this.room) return;
     clearTimeout(this.#timer);
     this.#failures = 0;
-    this.#position = { epoch: ack.epoch, seq: ack.from };
+    // Where it wasn't resumed a reset follows, and only then is the old position done with.
+    if (!since || ack.recovered) this.#position = { epoch: ack.epoch, seq: ack.from };
     this.#missed = ack.recovered ? { head: ack.seq, count: 0 } : null;
     this.#enter("live");
     this.#events.joined(ack, since);
@@ -218,9 +228,10 @@ export class RoomClient {
 
   /** @param {{reason: string, epoch: string, seq: number}} reset */
   #reset(reset) {
+    const before = this.#position?.seq ?? 0;
     this.#position = { epoch: reset.epoch, seq: reset.seq };
     this.#missed = null;
-    this.#events.reset(reset);
+    this.#events.reset(reset, before);
   }
 
   /**
@@ -233,14 +244,14 @@ export class RoomClient {
     if (seq <= this.#position.seq) return;
     if ((message.prev ?? seq - 1) > this.#position.seq) return this.#lost("A message is missing; asking for it.");
     this.#position.seq = seq;
-    if (this.#missed) this.#missed.count += 1;
+    if (this.#missed) this.#missed = { ...this.#missed, count: this.#missed.count + 1, first: this.#missed.first ?? seq };
     this.#events.message(message);
     this.#caughtUp();
   }
 
   #caughtUp() {
     if (!this.#missed || !this.#position || this.#position.seq < this.#missed.head) return;
-    this.#events.resumed(this.#missed.count);
+    this.#events.resumed(this.#missed);
     this.#missed = null;
   }
 
@@ -308,7 +319,7 @@ export class RoomClient {
     return null;
   }
 
-  // The socket.
+  // The link.
 
   /** @param {string} type @param {Record<string, any>} data @param {(answer: Envelope|null) => void} [then] */
   #request(type, data, then = () => {}) {
@@ -324,14 +335,14 @@ export class RoomClient {
 
   /** @param {string} text */
   #writeText(text) {
-    this.#socket?.send(text);
     this.#events.frame("out", text);
+    this.#link?.send(text);
   }
 
   /** @param {number} code @param {string} reason */
   #closed(code, reason) {
     this.#drop(code, reason);
-    this.#events.socket(`closed ${code}${reason && ` ${reason}`}`);
+    this.#events.link(`closed ${code}${reason && ` ${reason}`}`);
     const { retry, text } = readClose(code, reason);
     if (retry) this.#wait(text, this.#reconnectIn ?? undefined);
     else this.#enter("stopped", { text, code });
@@ -343,15 +354,15 @@ export class RoomClient {
     this.#wait(why);
   }
 
-  /** Forgets the socket; what had no answer is unknown, so sends wait to go out again under the same id. @param {number} code @param {string} reason */
+  /** Forgets the link; what had no answer is unknown, so sends wait to go out again under the same id. @param {number} code @param {string} reason */
   #drop(code, reason) {
     clearTimeout(this.#timer);
     this.#typing.on = false;
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket) {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      if (code === 1000 || code === 4000) socket.close(code, reason);
+    const link = this.#link;
+    this.#link = null;
+    if (link) {
+      link.onopen = link.onmessage = link.onclose = null;
+      if (code === 1000 || code === 4000) link.close(code, reason);
     }
     const requests = [...this.#requests.values()];
     this.#requests.clear();
@@ -364,7 +375,7 @@ export class RoomClient {
     this.#failures += 1;
     this.#reconnectIn = null;
     const pause = seconds ?? backoff(this.#failures);
-    this.#events.socket(`next try in ${pause.toFixed(1)} s`);
+    this.#events.link(`next try in ${pause.toFixed(1)} s`);
     this.#timer = setTimeout(() => this.connect(), pause * 1000);
     this.#enter("waiting", { text, seconds: pause });
   }

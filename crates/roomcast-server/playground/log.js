@@ -50,7 +50,9 @@ export class MessageLog {
 
   /** A line that is no message: who came, what the connection did. @param {string} text @param {string} kind */
   note(text, kind = "") {
-    this.#place({ element: el("li", `note ${kind}`, el("span", "", text)), seq: null, author: null, settled: true });
+    const span = el("span", "", text);
+    this.#place({ element: el("li", `note ${kind}`, span), seq: null, author: null, settled: true });
+    return span;
   }
 
   /** A message of the room, from the log or live. @param {Envelope} message */

@@ -5,11 +5,13 @@
  */
 import { CodePanel } from "./code.js";
 import { byId } from "./dom.js";
+import { transportsOf } from "./links.js";
 import { Person } from "./person.js";
 import { ROOM_NAME } from "./protocol.js";
 import { Wire } from "./wire.js";
 
 const NAMES_KEY = "roomcast.playground.names";
+const TRANSPORTS_KEY = "roomcast.playground.transports";
 const VISITORS = ["Lin", "Edsger", "Barbara", "Alan", "Radia", "Donald", "Katherine", "Tim"];
 
 const base = new URL("./", location.href);
@@ -19,20 +21,24 @@ const alone = address.get("user");
 let room = address.get("room") || "general";
 
 const names = alone ? { solo: alone } : JSON.parse(sessionStorage.getItem(NAMES_KEY) ?? '{"left":"Ada","right":"Grace"}');
+const over = JSON.parse(sessionStorage.getItem(TRANSPORTS_KEY) ?? "{}");
+const transports = await transportsOf(base);
 const wire = new Wire();
-const code = new CodePanel({ base, room, user: alone ?? names.left });
-const people = Object.entries(names).map(([slot, name]) => new Person({ slot, name, room, base }, {
+const code = new CodePanel({ base, room, user: alone ?? names.left, transport: transports[0].name });
+const people = Object.entries(names).map(([slot, name]) => new Person({ slot, name, room, base, transports, over: over[slot] }, {
   frame: (person, direction, text) => wire.frame(person, direction, text),
-  socket: (person, text) => wire.socket(person, text),
+  link: (person, text) => wire.link(person, text),
   happened: (what, scene) => code.happened(what, scene),
-  renamed: rename,
+  changed: remember,
   roster: inviteAnother,
 }));
 
 /** @param {Person} person */
-function rename(person) {
+function remember(person) {
   wire.person(person.slot, person.name);
   names[person.slot] = person.name;
+  over[person.slot] = person.transport.name;
+  sessionStorage.setItem(TRANSPORTS_KEY, JSON.stringify(over));
   if (alone) address.set("user", person.name);
   else sessionStorage.setItem(NAMES_KEY, JSON.stringify(names));
   showAddress();

@@ -9,16 +9,17 @@ import { Identity } from "./identity.js";
 import { MessageLog } from "./log.js";
 import { Roster } from "./roster.js";
 
-/** @import { State } from "./client.js" */
+/** @import { Missed, State } from "./client.js" */
+/** @import { Transport } from "./links.js" */
 /** @import { Joined, Position, Refusal } from "./protocol.js" */
 /** @import { Happening, Scene } from "./recipes.js" */
 /**
  * Where a person tells what goes on.
  * @typedef {object} Inspector
  * @property {(person: Person, direction: "out"|"in", text: string) => void} frame
- * @property {(person: Person, text: string) => void} socket
+ * @property {(person: Person, text: string) => void} link
  * @property {(what: Happening, scene: Scene) => void} happened
- * @property {(person: Person) => void} renamed
+ * @property {(person: Person) => void} changed the name or the transport
  * @property {(person: Person) => void} roster
  */
 
@@ -50,23 +51,28 @@ const RESETS = {
 export class Person {
   slot;
   name;
+  /** @type {Transport} */ transport;
   roster = new Roster();
   #base;
+  #transports;
   #inspector;
   #parts;
   /** @type {Identity} */ #identity;
   /** @type {RoomClient} */ #client;
   /** @type {MessageLog} */ #log;
+  /** Why there is no connection, or was none. @type {"cut"|"lost"|"moved"} */ #away = "cut";
   /** Who types, each with the timer that ends it. @type {Map<string, ReturnType<typeof setTimeout>>} */ #typists = new Map();
 
   /**
-   * @param {{slot: string, name: string, room: string, base: URL}} place
+   * @param {{slot: string, name: string, room: string, base: URL, transports: Transport[], over?: string}} place
    * @param {Inspector} inspector
    */
-  constructor({ slot, name, room, base }, inspector) {
+  constructor({ slot, name, room, base, transports, over }, inspector) {
     this.slot = slot;
     this.name = name;
     this.#base = base;
+    this.#transports = transports;
+    this.transport = this.#transportNamed(over);
     this.#inspector = inspector;
     const { root, parts } = fromTemplate("person");
     this.root = root;
@@ -74,6 +80,7 @@ export class Person {
     this.#identity = new Identity(slot, name);
     this.#log = this.#newLog();
     this.#client = this.#newClient(room);
+    this.#offerTransports();
     this.#listen();
     this.#nameAll();
   }
@@ -96,9 +103,10 @@ export class Person {
   // What the person does.
 
   #listen() {
-    const { name, cable, composer, text } = this.#parts;
+    const { name, transport, cable, composer, text } = this.#parts;
     name.addEventListener("change", () => this.#rename(name.value.trim()));
     name.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && name.blur());
+    transport.addEventListener("change", () => this.#ride(transport.value));
     cable.addEventListener("click", () => this.#pullOrPlug());
     composer.addEventListener("submit", (/** @type {Event} */ event) => this.#submit(event));
     text.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => isSend(event) && this.#submit(event));
@@ -117,8 +125,17 @@ export class Person {
     this.#log = this.#newLog();
     this.#client = this.#newClient(room);
     this.#nameAll();
-    this.#inspector.renamed(this);
+    this.#inspector.changed(this);
     this.connect();
+  }
+
+  /** Goes on over another transport: a position from one is good on every other. @param {string} over */
+  #ride(over) {
+    this.transport = this.#transportNamed(over);
+    this.#inspector.changed(this);
+    if (!["connecting", "joining", "live", "waiting"].includes(this.#client.state)) return;
+    this.#away = "moved";
+    this.#client.reconnect();
   }
 
   #pullOrPlug() {
@@ -149,16 +166,15 @@ export class Person {
 
   /** @param {string} room */
   #newClient(room) {
-    const url = new URL("ws", this.#base);
-    url.protocol = url.protocol.replace("http", "ws");
-    const options = { url, user: this.name, room, last: HISTORY, identify: () => this.#identity.next() };
-    return new RoomClient(options, {
+    const address = () => ({ base: this.#base, user: this.name, ...this.#identity.next() });
+    const open = (/** @type {(text: string) => void} */ told) => this.transport.open({ ...address(), told });
+    return new RoomClient({ room, last: HISTORY, open }, {
       state: (state, detail) => this.#showState(state, detail),
       frame: (direction, text) => this.#inspector.frame(this, direction, text),
-      socket: (text) => this.#inspector.socket(this, text),
+      link: (text) => this.#inspector.link(this, text),
       joined: (ack, since) => this.#joined(ack, since),
-      resumed: (count) => this.#note(count ? `resumed, ${count} recovered` : "resumed, nothing was missed", "good"),
-      reset: (reset) => this.#reload(reset.reason),
+      resumed: (missed) => this.#note(this.#resumption(missed), "good"),
+      reset: (reset, before) => this.#reload(reset.reason, before),
       message: (message) => this.#message(message),
       typing: ({ author, typing }) => this.#typist(author, typing),
       presence: (data) => this.#presence(data),
@@ -177,6 +193,8 @@ export class Person {
     this.#parts.text.placeholder = state === "cut" || state === "waiting" ? "Write now, sent when you are back" : "Write a message";
     if (state !== "live") this.#nobodyTypes();
     if (state === "cut") this.#note("cable cut", "bad");
+    if (state === "cut") this.#away = "cut";
+    if (state === "waiting") this.#away = "lost";
     if (code === 4009) this.#identity.renew();
     const next = state === "waiting" ? ` Next try in ${Math.ceil(seconds)} s.` : "";
     this.#trouble(state === "stopped" || seconds >= 1 ? text + next : "");
@@ -184,16 +202,27 @@ export class Person {
 
   /** @param {Joined} ack @param {Position|null} since */
   #joined(ack, since) {
-    this.roster.replace(ack);
+    this.roster.joined(ack);
     this.#showRoster();
     this.#happened(since ? "resume" : "join", { position: since });
   }
 
-  /** What is shown can't be continued: shows the room as it is now. @param {string} reason */
-  async #reload(reason) {
+  /** What a resume has brought, and what that shows. @param {Missed} missed */
+  #resumption({ count, first, head }) {
+    const missed = count ? `${count} recovered, seq ${count > 1 ? `${first}-${head}` : head}` : "nothing was missed";
+    if (this.#away === "moved") return `${this.transport.label} from here on, ${missed}`;
+    if (this.#away === "lost" && head) return count ? `nothing lost: the room was kept, ${missed}` : `nothing lost: the room was kept up to seq ${head}`;
+    return count ? missed : `resumed, ${missed}`;
+  }
+
+  /** What is shown can't be continued: shows the room as it is now. @param {string} reason @param {number} before the seq read last */
+  async #reload(reason, before) {
     this.#log.clear();
-    this.#note(`reset: ${reason}, ${RESETS[reason] ?? "the server asks to load again"}`, "bad");
-    for (const message of await this.#client.history(HISTORY)) this.#log.message(message);
+    const note = this.#note(`reset: ${reason}, ${RESETS[reason] ?? "the server asks to load again"}`, "bad");
+    const kept = await this.#client.history(HISTORY);
+    if (!kept) return;
+    note.append(kept.length ? `; shown again from seq ${kept[0].seq} on` : `; nothing up to seq ${before} was kept`);
+    for (const message of kept) this.#log.message(message);
     this.#showEmpty();
   }
 
@@ -206,12 +235,23 @@ export class Person {
 
   /** @param {Record<string, any>} data */
   #presence(data) {
+    const { fresh, members } = this.roster;
+    const before = new Set(members.keys());
     const whole = this.roster.apply(data);
-    const noted = (data.event === "join" || data.event === "leave") && data.user !== this.name && data.count <= NOTED_MAX;
-    if (noted) this.#note(data.event === "join" ? `${data.user} joined` : `${data.user} left`);
-    if (data.event === "leave") this.#typist(data.user, false);
+    if (fresh) this.#noteChanges(before);
     this.#showRoster();
     if (!whole) this.#repairRoster();
+  }
+
+  /** Says who came and went, whether the wire told the change or, to polls, the whole roster. @param {Set<string>} before */
+  #noteChanges(before) {
+    const { members, count } = this.roster;
+    const came = [...members.keys()].filter((user) => !before.has(user) && user !== this.name);
+    const gone = [...before].filter((user) => !members.has(user) && user !== this.name);
+    for (const user of gone) this.#typist(user, false);
+    if (count > NOTED_MAX) return;
+    for (const user of came) this.#note(`${user} joined`);
+    for (const user of gone) this.#note(`${user} left`);
   }
 
   /** A change was missed: asks for the whole roster. */
@@ -237,7 +277,22 @@ export class Person {
     this.#showTypists();
   }
 
+  /** @param {string} [name] */
+  #transportNamed(name) {
+    return this.#transports.find((transport) => transport.name === name) ?? this.#transports[0];
+  }
+
   // Drawing.
+
+  #offerTransports() {
+    const { transport } = this.#parts;
+    for (const { name, label } of this.#transports) {
+      const option = el("option", "", label);
+      option.value = name;
+      transport.append(option);
+    }
+    transport.value = this.transport.name;
+  }
 
   #newLog() {
     return new MessageLog(this.#parts.messages, this.name, ({ content }) => {
@@ -306,7 +361,7 @@ export class Person {
 
   /** @param {string} text @param {string} [kind] */
   #note(text, kind) {
-    this.#log.note(text, kind);
+    return this.#log.note(text, kind);
   }
 
   /** @param {string} text nothing hides the line */
@@ -317,7 +372,7 @@ export class Person {
 
   /** @param {Happening} what @param {Partial<Scene>} [more] */
   #happened(what, more = {}) {
-    this.#inspector.happened(what, { base: this.#base, room: this.#client.room, user: this.name, position: this.#client.position, ...more });
+    this.#inspector.happened(what, { base: this.#base, room: this.#client.room, user: this.name, transport: this.transport.name, position: this.#client.position, ...more });
   }
 }
 

@@ -19,7 +19,8 @@
  */
 /** @typedef {{code: string, message: string, retryable: boolean, retry_after?: number}} Refusal */
 /** @typedef {{status: "joined", room: string, epoch: string, seq: number, from: number, recovered: boolean,
- *   v?: number, members: Member[], count: number}} Joined */
+ *   v?: number, members?: Member[], count?: number}} Joined a stream's has no members: a `sync` follows */
+/** @typedef {{epoch: string, seq: number, from: number}} Standing a room's head, and the seq before the first message to come */
 
 /** Largest envelope the server takes, in bytes of UTF-8. */
 export const ENVELOPE_BYTES_MAX = 65_536;

@@ -13,6 +13,7 @@ import { showHidden } from "./syntax.js";
  * @property {URL} base of the server
  * @property {string} room
  * @property {string} user
+ * @property {string} transport its name
  * @property {Record<string, any>} [data] of the message sent
  * @property {Position|null} [position] where the reader stands
  */

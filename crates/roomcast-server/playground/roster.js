@@ -7,6 +7,8 @@
 
 export class Roster {
   /** @type {Map<string, Member>} */ members = new Map();
+  /** Whether this is how the room is, and not how it was before the connection was lost. */
+  fresh = false;
   /** People in the room; more than `members` once the room is too large for names. */
   count = 0;
   /** @type {number|undefined} */ #v;
@@ -16,6 +18,16 @@ export class Roster {
     this.#v = v;
     this.members = new Map(members.map((member) => [member.user, member]));
     this.count = count;
+    this.fresh = true;
+  }
+
+  /**
+   * Takes what a join's ack says; a stream's says nothing, the `sync` after it does.
+   * @param {{v?: number, members?: Member[], count?: number}} ack
+   */
+  joined({ v, members, count = 0 }) {
+    this.fresh = false;
+    if (members) this.replace({ v, members, count });
   }
 
   /**

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The wire view: every text frame of every person on this page, both ways, and what happened to the sockets. Keeps
+ * The wire view: every envelope of every person on this page, both ways, and what happened to the links. Keeps
  * the last few hundred, draws at most once a frame of the screen, and builds a row's JSON when it is opened.
  */
 import { byId, copyOnClick, el, initials, stickToEnd, timeOf, toneOf } from "./dom.js";
@@ -10,7 +10,7 @@ import { coloured, showHidden } from "./syntax.js";
  * @typedef {object} Frame
  * @property {string} slot whose
  * @property {string} name
- * @property {"out"|"in"|"socket"} direction
+ * @property {"out"|"in"|"link"} direction
  * @property {string} type
  * @property {string} gist
  * @property {string} text as it was on the wire
@@ -19,8 +19,8 @@ import { coloured, showHidden } from "./syntax.js";
 /** @typedef {{frame: Frame, element: HTMLLIElement}} Row */
 
 const FRAMES_MAX = 300;
-const ARROWS = { out: "↑", in: "↓", socket: "·" };
-const SPOKEN = { out: "sent", in: "received", socket: "socket" };
+const ARROWS = { out: "↑", in: "↓", link: "·" };
+const SPOKEN = { out: "sent", in: "received", link: "link" };
 
 export class Wire {
   #list = byId("frames", HTMLOListElement);
@@ -51,9 +51,9 @@ export class Wire {
     this.#add({ slot, name, direction, type: String(message.type), gist: gistOf(message), text, at: Date.now() / 1000 });
   }
 
-  /** @param {{slot: string, name: string}} person @param {string} text */
-  socket({ slot, name }, text) {
-    this.#add({ slot, name, direction: "socket", type: "socket", gist: text, text, at: Date.now() / 1000 });
+  /** @param {{slot: string, name: string, transport: {word: string}}} person @param {string} text */
+  link({ slot, name, transport }, text) {
+    this.#add({ slot, name, direction: "link", type: transport.word, gist: text, text, at: Date.now() / 1000 });
   }
 
   /** @param {Frame} frame */
@@ -82,7 +82,7 @@ export class Wire {
     const element = el("li", `frame ${frame.direction}`);
     element.dataset.tone = toneOf(frame.name);
     element.dataset.kind = frame.type;
-    if (frame.direction === "socket") element.append(el("p", "line", ...line));
+    if (frame.direction === "link") element.append(el("p", "line", ...line));
     else element.append(this.#details(frame, line));
     return element;
   }
