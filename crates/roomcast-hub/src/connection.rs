@@ -20,8 +20,8 @@ use roomcast_protocol::{Close, Positions, Queue, Wire};
 use roomcast_session::{Farewell, Identity, Now, Session, Tick};
 
 use crate::{
+    cursor::Cursor,
     drain::Run,
-    feed::Cursor,
     hub::Shared,
     outbox::{Flow, Outbox, Outlet},
     room::Room,
@@ -176,8 +176,8 @@ impl Connection {
         self.outbox.lock().set_lane(slot, lane);
     }
 
-    pub(crate) fn place(&self, slot: usize, cursor: Cursor, live_from: u64, roster: bool) {
-        self.outbox.lock().place(slot, cursor, live_from, roster);
+    pub(crate) fn place(&self, slot: usize, cursor: Cursor, roster: bool) {
+        self.outbox.lock().place(slot, cursor, roster);
     }
 
     pub(crate) fn leave(&self, now: Now, who: &Identity, room: &Arc<Room>, departure: Departure) {

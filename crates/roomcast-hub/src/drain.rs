@@ -4,10 +4,7 @@
 //! what is between its base and the tip once, and hands those bytes to every reader that stands at the base,
 //! one `send` each, from wherever the pass runs: no task is woken and nothing is queued per reader.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use roomcast_protocol::{Frame, Wire, events};
@@ -15,7 +12,8 @@ use smallvec::SmallVec;
 
 use crate::{
     connection::{Connection, ConnectionId},
-    feed::{Audience, Cursor, Entry},
+    cursor::{Cursor, Place},
+    feed::{Audience, Entries, Entry},
     room::Room,
 };
 
@@ -23,35 +21,6 @@ use crate::{
 pub(crate) const LANE_MEMBERS_MAX: usize = 1024;
 /// Bytes that one pass joins.
 const RUN_BYTES_MAX: usize = 64 * 1024;
-
-const IDLE: u8 = 0;
-const DRAINING: u8 = 1;
-const DIRTY: u8 = 2;
-
-/// Idle, draining, or draining and to go round again. A tip moved is a tip served: nobody goes to sleep on it.
-#[derive(Debug, Default)]
-pub(crate) struct DrainState(AtomicU8);
-
-impl DrainState {
-    /// The tip has moved. Whether the caller must drain; if not, somebody does.
-    pub(crate) fn begin(&self) -> bool {
-        let next = |state| match state {
-            IDLE => Some(DRAINING),
-            DRAINING => Some(DIRTY),
-            _ => None,
-        };
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
-    }
-
-    /// A pass is done. Whether that was the last; if not, the caller goes round again.
-    pub(crate) fn finish(&self) -> bool {
-        let done = self.0.compare_exchange(DRAINING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if !done {
-            self.0.store(DRAINING, Ordering::Release);
-        }
-        done
-    }
-}
 
 /// A member of a lane: a connection, and the slot of its outbox that reads the room.
 #[derive(Clone, Debug)]
@@ -64,8 +33,10 @@ pub(crate) struct Member {
 pub(crate) struct Run<'a> {
     room: &'a Arc<Room>,
     base: u64,
-    end: Cursor,
-    entries: SmallVec<[Entry; 4]>,
+    end: Place,
+    /// The seq of the first logged frame; the highest there is if there is none.
+    first_seq: u64,
+    entries: Entries,
     joined: SmallVec<[(Form, Bytes); 1]>,
     datagrams: Option<Box<[Bytes]>>,
     delivered: u64,
@@ -77,24 +48,26 @@ type Form = (Wire, bool);
 impl<'a> Run<'a> {
     /// The stretch that begins at an index.
     pub(crate) fn from(room: &'a Arc<Room>, base: u64) -> Self {
-        let mut start = Cursor { index: base, seq: u64::MAX };
-        let entries = room.feed().since(&mut start, u64::MAX, RUN_BYTES_MAX).unwrap_or_default();
-        let seq = entries.iter().map(|entry| entry.frame.seq()).max().unwrap_or(0);
-        let end = Cursor { index: start.index + entries.len() as u64, seq };
-        Self { room, base: start.index, end, entries, joined: SmallVec::new(), datagrams: None, delivered: 0 }
+        let (base, entries) = room.feed().run(base, RUN_BYTES_MAX);
+        let seqs = || entries.iter().map(|entry| entry.frame.seq());
+        let end = Place { index: base + entries.len() as u64, seq: seqs().max().unwrap_or(0) };
+        let first_seq = seqs().find(|seq| *seq > 0).unwrap_or(u64::MAX);
+        let (joined, datagrams) = (SmallVec::new(), None);
+        Self { room, base, end, first_seq, entries, joined, datagrams, delivered: 0 }
     }
 
     pub(crate) fn room(&self) -> &Arc<Room> {
         self.room
     }
 
-    pub(crate) fn base(&self) -> u64 {
-        self.base
+    /// Where a reader stands that took it all; its seq is 0 if the run holds no logged frame.
+    pub(crate) fn end(&self) -> Place {
+        self.end
     }
 
-    /// Where a reader stands that took it all; its seq is 0 if the run holds no logged frame.
-    pub(crate) fn end(&self) -> Cursor {
-        self.end
+    /// Whether a reader gets just what the run holds.
+    pub(crate) fn suits(&self, cursor: &Cursor) -> bool {
+        cursor.shares(self.base, self.first_seq)
     }
 
     /// Whether an entry leaves this connection out, so that the shared bytes are not for it.
@@ -156,13 +129,13 @@ impl<'a> Run<'a> {
     }
 
     /// Where the reader of a socket stands that took so many bytes of [`Self::bytes`], and where the frame it is in ends.
-    pub(crate) fn place_of(&self, taken: usize, wire: Wire, roster: bool) -> (Cursor, usize) {
+    pub(crate) fn place_of(&self, taken: usize, wire: Wire, roster: bool) -> (Place, usize) {
         let mut end = 0;
         for (i, frame) in self.frames((wire, roster)) {
             end += frame.on(wire).len();
             if end >= taken {
                 let seq = self.entries[..=i].iter().map(|entry| entry.frame.seq()).max().unwrap_or(0);
-                return (Cursor { index: self.base + i as u64 + 1, seq }, end);
+                return (Place { index: self.base + i as u64 + 1, seq }, end);
             }
         }
         (self.end, end)
@@ -181,92 +154,5 @@ impl<'a> Run<'a> {
         for member in lane {
             member.connection.deliver(member.slot as usize, self);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tip_moved_while_draining_is_served() {
-        let state = DrainState::default();
-        assert!(state.begin());
-        assert!(!state.begin());
-        assert!(!state.begin());
-        assert!(!state.finish(), "go round again");
-        assert!(state.finish());
-        assert!(state.begin());
-    }
-
-    /// Where a publisher stands: each step is one atomic act of the real code.
-    #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Step {
-        /// Moves the tip.
-        Push,
-        /// Asks whether it must drain.
-        Begin,
-        /// Serves the readers up to the tip.
-        Pass,
-        /// Looks whether the tip has moved meanwhile.
-        Look,
-        /// Ends draining, or goes round again.
-        Finish,
-        Done,
-    }
-
-    #[derive(Debug)]
-    struct World {
-        state: DrainState,
-        tip: u32,
-        served: u32,
-        publishers: [Step; 3],
-    }
-
-    impl World {
-        fn copy(&self) -> Self {
-            let state = DrainState(AtomicU8::new(self.state.0.load(Ordering::Relaxed)));
-            Self { state, ..*self }
-        }
-
-        fn step(&mut self, publisher: usize) {
-            self.publishers[publisher] = match self.publishers[publisher] {
-                Step::Push => {
-                    self.tip += 1;
-                    Step::Begin
-                }
-                Step::Begin if self.state.begin() => Step::Pass,
-                Step::Pass => {
-                    self.served = self.tip;
-                    Step::Look
-                }
-                Step::Look if self.served >= self.tip => Step::Finish,
-                Step::Finish if !self.state.finish() => Step::Pass,
-                Step::Look => Step::Pass,
-                _ => Step::Done,
-            };
-        }
-
-        /// Lets every publisher go next, in turn, until all are done. Answers how many ways there were.
-        fn explore(&self) -> usize {
-            if self.publishers == [Step::Done; 3] {
-                assert_eq!(self.served, self.tip, "a reader sleeps on a tip that has moved");
-                return 1;
-            }
-            let going = (0..3).filter(|publisher| self.publishers[*publisher] != Step::Done);
-            going
-                .map(|publisher| {
-                    let mut next = self.copy();
-                    next.step(publisher);
-                    next.explore()
-                })
-                .sum()
-        }
-    }
-
-    #[test]
-    fn nobody_sleeps_on_a_moved_tip_however_publishers_interleave() {
-        let world = World { state: DrainState::default(), tip: 0, served: 0, publishers: [Step::Push; 3] };
-        assert!(world.explore() > 1_000);
     }
 }

@@ -15,7 +15,10 @@ use parking_lot::Mutex;
 use roomcast_protocol::Frame;
 use smallvec::SmallVec;
 
-use crate::connection::ConnectionId;
+use crate::{
+    connection::ConnectionId,
+    cursor::{Cursor, Gone, Next, Place},
+};
 
 /// Bytes of frames that a feed keeps for readers that lag a little.
 const TAIL_BYTES_MAX: usize = 256 * 1024;
@@ -52,24 +55,16 @@ impl Entry {
     }
 }
 
-/// A reader's place: the index of the next entry in the feed, and the seq of the last logged message before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) index: u64,
-    pub(crate) seq: u64,
+/// What a feed has for a reader.
+pub(crate) enum Due {
+    /// Entries, from an index on.
+    Entries(u64, Entries),
+    /// What it gets next is in the log alone.
+    InLog,
 }
 
-impl Cursor {
-    /// Moves on to a place that may know of no logged message.
-    pub(crate) fn advance(&mut self, to: Self) {
-        *self = Self { index: to.index, seq: self.seq.max(to.seq) };
-    }
-
-    /// A place in the log alone; the feed is found from it.
-    pub(crate) const fn after(seq: u64) -> Self {
-        Self { index: 0, seq }
-    }
-}
+/// Some entries in order.
+pub(crate) type Entries = SmallVec<[Entry; 4]>;
 
 #[derive(Debug)]
 struct Tail {
@@ -96,18 +91,25 @@ impl Tail {
         }
     }
 
-    /// Where the entries begin that are due to a cursor, or `None` if some of them are gone. One that comes from
-    /// the log is due what is logged above its seq, and what is ephemeral from `live_from` on.
-    fn find(&self, cursor: &Cursor, live_from: u64) -> Option<usize> {
-        if cursor.index >= self.base {
-            return Some((cursor.index - self.base) as usize);
-        }
-        if cursor.seq < self.floor {
-            return None;
-        }
-        let newer = |entry: &Entry| entry.frame.seq() > cursor.seq;
-        let logged = self.entries.iter().position(newer).unwrap_or(self.entries.len());
-        Some(logged.min(live_from.saturating_sub(self.base) as usize))
+    fn gone(&self) -> Gone {
+        Gone { before: self.base, floor: self.floor }
+    }
+
+    /// The index of the first entry above a seq.
+    fn first_above(&self, seq: u64) -> u64 {
+        let above = self.entries.iter().position(|entry| entry.frame.seq() > seq);
+        self.base + above.unwrap_or(self.entries.len()) as u64
+    }
+
+    /// Entries from an index on, up to about `bytes_max`.
+    fn entries(&self, from: u64, bytes_max: usize) -> Entries {
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            let fits = bytes < bytes_max;
+            bytes += entry.frame.json().len();
+            fits
+        };
+        self.entries.range((from - self.base) as usize..).take_while(fits).cloned().collect()
     }
 }
 
@@ -145,34 +147,31 @@ impl Feed {
     }
 
     /// The place of a reader that wants only what comes from now on.
-    pub(crate) fn end(&self) -> Cursor {
+    pub(crate) fn end(&self) -> Place {
         let tail = self.tail.lock();
-        Cursor { index: tail.tip(), seq: tail.head }
+        Place { index: tail.tip(), seq: tail.head }
     }
 
-    /// Whether everything from an index on is still here.
-    pub(crate) fn reaches(&self, index: u64) -> bool {
-        index >= self.tail.lock().base
+    /// What is no longer here.
+    pub(crate) fn gone(&self) -> Gone {
+        self.tail.lock().gone()
     }
 
-    /// The entries from a cursor on, up to about `bytes_max`; the cursor's index is put right on the way.
-    /// `None`: they are no longer here, the log has them.
-    pub(crate) fn since(
-        &self,
-        cursor: &mut Cursor,
-        live_from: u64,
-        bytes_max: usize,
-    ) -> Option<SmallVec<[Entry; 4]>> {
+    /// What comes next for a reader, up to about `bytes_max`.
+    pub(crate) fn due(&self, cursor: &Cursor, bytes_max: usize) -> Due {
         let tail = self.tail.lock();
-        let first = tail.find(cursor, live_from)?;
-        cursor.index = tail.base + first as u64;
-        let mut bytes = 0;
-        let fits = |entry: &&Entry| {
-            let fits = bytes < bytes_max;
-            bytes += entry.frame.json().len();
-            fits
-        };
-        Some(tail.entries.range(first..).take_while(fits).cloned().collect())
+        match cursor.next(tail.gone(), |seq| tail.first_above(seq)) {
+            Next::Live(from) => Due::Entries(from, tail.entries(from, bytes_max)),
+            Next::Replay => Due::InLog,
+        }
+    }
+
+    /// The entries from an index on, up to about `bytes_max`, and where they begin: at the tip, if that index is no
+    /// longer here.
+    pub(crate) fn run(&self, from: u64, bytes_max: usize) -> (u64, Entries) {
+        let tail = self.tail.lock();
+        let from = if from < tail.base { tail.tip() } else { from };
+        (from, tail.entries(from, bytes_max))
     }
 
     /// Forgets what lies before `index`: every reader that is not behind has it.
@@ -197,32 +196,41 @@ mod tests {
         Draft::new(("text", None, "r"), Timestamp(0), |out| out.extend_from_slice(b"{}")).seal(seq, seq - 1)
     }
 
-    fn seqs(feed: &Feed, cursor: &mut Cursor) -> Option<Vec<u64>> {
-        Some(feed.since(cursor, u64::MAX, usize::MAX)?.iter().map(|entry| entry.frame.seq()).collect())
+    fn seqs(feed: &Feed, cursor: Cursor) -> Option<Vec<u64>> {
+        match feed.due(&cursor, usize::MAX) {
+            Due::Entries(_, entries) => Some(entries.iter().map(|entry| entry.frame.seq()).collect()),
+            Due::InLog => None,
+        }
     }
 
     #[test]
     fn cursors_find_their_place() {
         let feed = Feed::new(10);
-        let mut early = feed.end();
+        let early = Cursor::live(feed.end());
         (11..=14).for_each(|seq| feed.push(logged(seq), Audience::All));
-        assert_eq!(seqs(&feed, &mut early), Some(vec![11, 12, 13, 14]));
-        assert_eq!(seqs(&feed, &mut Cursor::after(12)), Some(vec![13, 14]));
-        assert_eq!(seqs(&feed, &mut Cursor::after(9)), None, "the log has 10");
+        let resumed = |seq| Cursor::resumed(seq, feed.end());
+        assert_eq!(seqs(&feed, early), Some(vec![11, 12, 13, 14]));
+        assert_eq!(seqs(&feed, resumed(12)), Some(vec![13, 14]));
+        assert_eq!(seqs(&feed, resumed(9)), None, "the log has 10");
         feed.forget_before(3);
-        assert_eq!(seqs(&feed, &mut early), None);
-        let mut resumed = Cursor::after(12);
-        assert_eq!(seqs(&feed, &mut resumed), Some(vec![13, 14]));
-        assert_eq!(resumed.index, 3);
-        assert_eq!(seqs(&feed, &mut feed.end()), Some(vec![]));
-        assert_eq!(feed.end(), Cursor { index: 5, seq: 14 });
+        assert_eq!(seqs(&feed, early), None);
+        assert_eq!(seqs(&feed, resumed(12)), Some(vec![13, 14]));
+        assert_eq!(seqs(&feed, Cursor::live(feed.end())), Some(vec![]));
+        assert_eq!(feed.end(), Place { index: 5, seq: 14 });
+        assert_eq!(feed.run(4, usize::MAX).1.len(), 1);
+        assert_eq!(
+            feed.run(1, usize::MAX).0,
+            5,
+            "who stands before what is kept is served from its own cursor"
+        );
     }
 
     #[test]
     fn the_tail_is_bounded() {
         let feed = Feed::new(0);
         (1..=TAIL_FRAMES_MAX as u64 + 5).for_each(|seq| feed.push(logged(seq), Audience::All));
-        assert_eq!(seqs(&feed, &mut Cursor::after(4)), None);
-        assert_eq!(seqs(&feed, &mut Cursor::after(5)).map(|seqs| seqs.len()), Some(TAIL_FRAMES_MAX));
+        let resumed = |seq| Cursor::resumed(seq, feed.end());
+        assert_eq!(seqs(&feed, resumed(4)), None);
+        assert_eq!(seqs(&feed, resumed(5)).map(|seqs| seqs.len()), Some(TAIL_FRAMES_MAX));
     }
 }

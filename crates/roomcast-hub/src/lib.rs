@@ -14,6 +14,7 @@
 mod clock;
 mod connection;
 mod counters;
+mod cursor;
 mod drain;
 pub mod engine;
 mod feed;
@@ -29,7 +30,11 @@ mod sink;
 mod stream;
 mod turn;
 mod typing;
+mod wake;
 mod wheel;
+
+// Named by `wake`, for which its test puts loom's in their place.
+use std::sync::atomic;
 
 pub use connection::{Connection, ConnectionId, Departure};
 pub use counters::{Counters, Gauge};

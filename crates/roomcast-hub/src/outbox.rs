@@ -9,9 +9,10 @@ use smallvec::SmallVec;
 use crate::{
     connection::ConnectionId,
     counters::Counters,
+    cursor::{Cursor, Place},
     drain::Run,
     engine::{Page, Range},
-    feed::{Audience, Cursor, Entry},
+    feed::{Audience, Due, Entry},
     room::Room,
     sink::Sink,
 };
@@ -40,14 +41,10 @@ pub(crate) struct Reading {
     cursor: Cursor,
     /// The lane of the room in which the member stands.
     lane: u32,
-    /// Ephemeral entries before this index are not for this reader: it was not at the tip then.
-    live_from: u64,
     /// The join is not acked yet; nothing may come before the ack.
     held: bool,
     /// Whether presence messages are for this reader.
     roster: bool,
-    /// The socket was full: what is ephemeral has been missed.
-    lagged: bool,
 }
 
 /// A point in a write up to which a cursor has moved.
@@ -55,18 +52,8 @@ struct Mark {
     end: usize,
     slot: usize,
     cursor: Cursor,
-    mend: Mend,
-}
-
-/// What a reader that missed something is made good for, at some point of a write.
-#[derive(Clone, Copy)]
-enum Mend {
-    /// Nothing.
-    Nothing,
-    /// From this index on it is at the tip again.
-    CaughtUp(u64),
-    /// The same, told to reload what it has.
-    Reloads(u64),
+    /// The reader is told to reload what it has.
+    reloads: bool,
 }
 
 /// Buffers of one thread for putting writes together.
@@ -114,12 +101,10 @@ impl Outbox {
     pub(crate) fn open(&mut self, room: &Arc<Room>) -> usize {
         let reading = Reading {
             room: Some(room.clone()),
-            cursor: Cursor::after(0),
+            cursor: Cursor::live(Place { index: 0, seq: 0 }),
             lane: 0,
-            live_from: 0,
             held: true,
             roster: false,
-            lagged: false,
         };
         if let Some(slot) = self.readings.iter().position(|reading| reading.room.is_none()) {
             self.readings[slot] = reading;
@@ -136,10 +121,10 @@ impl Outbox {
         Some((slot, self.readings[slot].cursor))
     }
 
-    /// Places a reading: where it begins, and from where on it is at the tip.
-    pub(crate) fn place(&mut self, slot: usize, cursor: Cursor, live_from: u64, roster: bool) {
+    /// Places a reading: where it begins.
+    pub(crate) fn place(&mut self, slot: usize, cursor: Cursor, roster: bool) {
         let reading = &mut self.readings[slot];
-        (reading.cursor, reading.live_from, reading.roster) = (cursor, live_from, roster);
+        (reading.cursor, reading.roster) = (cursor, roster);
     }
 
     /// Remembers in which lane of its room the member stands.
@@ -167,7 +152,7 @@ impl Outbox {
 
     /// Where the client stands in its rooms.
     pub(crate) fn positions(&self) -> Positions {
-        positions(&self.readings, |slot| self.readings[slot].cursor.seq)
+        positions(&self.readings, |slot| self.readings[slot].cursor.seq())
     }
 
     // Writing.
@@ -186,11 +171,10 @@ impl Outbox {
         if self.flow != Flow::Open || reading.held {
             return self.flow == Flow::Blocked;
         }
-        if reading.cursor.index >= run.end().index {
+        if reading.cursor.index() >= run.end().index {
             return false;
         }
-        let shares = reading.cursor.index == run.base() && reading.live_from <= run.base();
-        if !shares || has_own_ids || !self.queue.is_empty() || run.is_not_for(outlet.id) {
+        if !run.suits(&reading.cursor) || has_own_ids || !self.queue.is_empty() || run.is_not_for(outlet.id) {
             return !self.flush(outlet);
         }
         if let (Sink::Pipe(pipe), Wire::Counted) = (outlet.sink, outlet.wire) {
@@ -213,8 +197,8 @@ impl Outbox {
                 false
             }
             Ok(n) => {
-                let (cursor, frame_end) = run.place_of(n, outlet.wire, reading.roster);
-                reading.cursor.advance(cursor);
+                let (place, frame_end) = run.place_of(n, outlet.wire, reading.roster);
+                reading.cursor.advance(place);
                 self.queue.extend(&run.bytes(outlet.wire, reading.roster)[n..frame_end]);
                 self.block(outlet);
                 true
@@ -267,14 +251,14 @@ impl Outbox {
     /// Nothing is due: every reader of this connection is at its tip.
     fn caught_up(&mut self) {
         self.flow = Flow::Open;
-        self.readings.iter_mut().for_each(|reading| reading.lagged = false);
+        self.readings.iter_mut().for_each(|reading| reading.cursor.caught_up());
     }
 
     /// The socket is full: from here on every reader of this connection lags.
     fn block(&mut self, outlet: Outlet<'_>) {
         self.flow = Flow::Blocked;
         outlet.counters.blocked_total.add(1);
-        self.readings.iter_mut().for_each(|reading| reading.lagged = true);
+        self.readings.iter_mut().for_each(|reading| reading.cursor.lag());
     }
 
     /// Puts together what is due: the queue, then of each room what follows its cursor.
@@ -284,12 +268,12 @@ impl Outbox {
         scratch.seqs.clear();
         scratch.bytes.extend_from_slice(self.queue.bytes());
         if outlet.wire == Wire::Events {
-            scratch.seqs.extend(self.readings.iter().map(|reading| reading.cursor.seq));
+            scratch.seqs.extend(self.readings.iter().map(|reading| reading.cursor.seq()));
         }
         for (slot, reading) in self.readings.iter().enumerate() {
             if let Some(room) = &reading.room
                 && !reading.held
-                && reading.cursor.index != room.feed().tip()
+                && reading.cursor.index() != room.feed().tip()
             {
                 reading.gather((slot, &self.readings), room, outlet, scratch);
             }
@@ -310,10 +294,7 @@ impl Outbox {
             let reading = &mut self.readings[mark.slot];
             moved |= reading.cursor != mark.cursor;
             reading.cursor = mark.cursor;
-            if let Mend::CaughtUp(live_from) | Mend::Reloads(live_from) = mark.mend {
-                (reading.lagged, reading.live_from) = (false, live_from);
-            }
-            self.was_reset |= matches!(mark.mend, Mend::Reloads(_));
+            self.was_reset |= mark.reloads;
             if mark.end > written {
                 self.queue.extend(&scratch.bytes[written..mark.end]);
             }
@@ -358,28 +339,26 @@ impl Reading {
         outlet: Outlet<'_>,
         scratch: &mut Scratch,
     ) {
-        let (mut cursor, mut live_from) = (self.cursor, self.live_from);
+        let mut cursor = self.cursor;
         // Who stands where the feed no longer reaches has missed what is ephemeral, however that came about.
-        if self.lagged || !room.feed().reaches(cursor.index) {
-            let seen = cursor.index.max(live_from);
+        if let Some(seen) = cursor.missed(room.feed().gone()) {
             let mut queue = Queue::after(outlet.wire, std::mem::take(&mut scratch.bytes));
-            live_from = room.catch_up(self.roster, seen, &mut queue);
+            cursor.mend(room.catch_up(self.roster, seen, &mut queue));
             scratch.bytes = queue.into_bytes();
-            scratch.mark(slot, cursor, Mend::CaughtUp(live_from));
+            scratch.mark(slot, cursor);
         }
-        let Some(entries) = room.feed().since(&mut cursor, live_from, TURN_BYTES) else {
-            return self.recall((slot, readings), room, (cursor, live_from), outlet, scratch);
+        let (from, entries) = match room.feed().due(&cursor, TURN_BYTES) {
+            Due::Entries(from, entries) => (from, entries),
+            Due::InLog => return self.recall((slot, readings), room, cursor, outlet, scratch),
         };
         // Its place in the feed is known from here on, even if nothing is due.
-        scratch.mark(slot, cursor, Mend::Nothing);
-        for entry in entries {
-            let seq = entry.frame.seq();
-            let is_due = if entry.is_logged() { seq > cursor.seq } else { cursor.index >= live_from };
-            if is_due && self.wants(&entry, outlet.id) {
+        cursor.stand(from);
+        scratch.mark(slot, cursor);
+        for (index, entry) in (from..).zip(entries) {
+            if cursor.pass(index, entry.frame.seq()) && self.wants(&entry, outlet.id) {
                 scratch.push((slot, readings), &entry.frame, outlet.wire);
             }
-            cursor = Cursor { index: cursor.index + 1, seq: cursor.seq.max(seq) };
-            scratch.mark(slot, cursor, Mend::Nothing);
+            scratch.mark(slot, cursor);
         }
     }
 
@@ -388,12 +367,12 @@ impl Reading {
         &self,
         (slot, readings): (usize, &[Self]),
         room: &Room,
-        (mut cursor, live_from): (Cursor, u64),
+        mut cursor: Cursor,
         outlet: Outlet<'_>,
         scratch: &mut Scratch,
     ) {
         let page = Page { messages_max: usize::MAX, bytes_max: TURN_BYTES };
-        let batch = room.log().read(Range::After(cursor.seq), page);
+        let batch = room.log().read(Range::After(cursor.seq()), page);
         let frames = match batch {
             Ok(batch) if !batch.frames.is_empty() => batch.frames,
             _ => {
@@ -403,13 +382,14 @@ impl Reading {
                 let end = room.reset(Reset::TooOld, self.roster, standing, &mut queue);
                 scratch.bytes = queue.into_bytes();
                 scratch.came_to(slot, end.seq);
-                return scratch.mark(slot, end, Mend::Reloads(live_from.max(end.index)));
+                cursor.reset(end);
+                return scratch.mark_reload(slot, cursor);
             }
         };
         for frame in frames {
             scratch.push((slot, readings), &frame, outlet.wire);
-            cursor.seq = frame.seq();
-            scratch.mark(slot, cursor, Mend::Nothing);
+            cursor.replayed(frame.seq());
+            scratch.mark(slot, cursor);
         }
     }
 
@@ -423,8 +403,12 @@ impl Reading {
 }
 
 impl Scratch {
-    fn mark(&mut self, slot: usize, cursor: Cursor, mend: Mend) {
-        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, mend });
+    fn mark(&mut self, slot: usize, cursor: Cursor) {
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, reloads: false });
+    }
+
+    fn mark_reload(&mut self, slot: usize, cursor: Cursor) {
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, reloads: true });
     }
 
     /// Remembers how far a reading has come, if each block must say it.

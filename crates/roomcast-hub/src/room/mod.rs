@@ -20,12 +20,12 @@ use roomcast_session::{Now, Target};
 
 use crate::{
     RoomRule,
-    drain::DrainState,
     engine::{Batch, Log, Page, Range, ReadError},
     feed::Feed,
     hub::{Shared, random},
     presence::Roster,
     typing::Typists,
+    wake::Wake,
 };
 use people::People;
 pub use publication::{HistoryPage, Publication, Publisher, RoomError, RoomSummary};
@@ -53,9 +53,7 @@ pub struct Room {
     log: Arc<dyn Log>,
     readers: Mutex<Readers>,
     people: Mutex<People>,
-    drain: DrainState,
-    /// Index up to which passes have gone.
-    drained: AtomicU64,
+    wake: Wake,
     /// When the last pass was, in milliseconds; for rooms that space their writes.
     passed_ms: AtomicU64,
     /// Index after the last presence message in the feed.
@@ -92,8 +90,7 @@ impl Room {
             log,
             readers: Mutex::new(Readers { idle_since_ms: now_ms, queued: true, ..Readers::default() }),
             people: Mutex::new(People { roster, typists: Typists::default(), due_ms: 0 }),
-            drain: DrainState::default(),
-            drained: AtomicU64::new(1),
+            wake: Wake::new(1),
             passed_ms: AtomicU64::new(0),
             roster_tip: AtomicU64::new(0),
         }

@@ -11,14 +11,14 @@ use crate::drain::{Member, Run};
 impl Room {
     /// Brings the readers to the tip, from here if they are few.
     pub(crate) fn drain(self: &Arc<Self>) {
-        if self.is_at_tip() || !self.drain.begin() {
+        if !self.wake.begin(self.feed.tip()) {
             return;
         }
         let wait = self.spacing();
         let lanes = self.readers.lock().lanes.clone();
         if wait.is_zero() && lanes.len() <= 1 {
             self.pass(&lanes);
-            if self.is_drained() {
+            if self.wake.finish(self.feed.tip()) {
                 return;
             }
         }
@@ -27,7 +27,7 @@ impl Room {
 
     /// Brings the readers to the tip from a task of its own.
     pub(crate) fn drain_apart(self: &Arc<Self>) {
-        if !self.is_at_tip() && self.drain.begin() {
+        if self.wake.begin(self.feed.tip()) {
             self.shared.runtime.spawn(self.clone().go_on(self.spacing()));
         }
     }
@@ -55,7 +55,7 @@ impl Room {
                 run.serve(lane);
             }
             self.passed(&run);
-            if self.is_drained() {
+            if self.wake.finish(self.feed.tip()) {
                 return;
             }
             let spacing = self.rule.coalesce;
@@ -76,25 +76,15 @@ impl Room {
     }
 
     fn run(self: &Arc<Self>) -> Run<'_> {
-        Run::from(self, self.drained.load(Ordering::Acquire))
+        Run::from(self, self.wake.drained())
     }
 
     fn passed(&self, run: &Run<'_>) {
         self.shared.counters.deliveries_total.add(run.delivered());
-        self.drained.store(run.end().index, Ordering::Release);
+        self.wake.passed(run.end().index);
         self.feed.forget_before(run.end().index);
         if !self.rule.coalesce.is_zero() {
             self.passed_ms.store(self.shared.now().ms, Ordering::Relaxed);
         }
-    }
-
-    /// Ends draining if the tip is reached; else the caller goes round again.
-    fn is_drained(&self) -> bool {
-        self.is_at_tip() && self.drain.finish()
-    }
-
-    /// Whether passes have gone as far as there is anything: a turn that only joins moves no tip.
-    fn is_at_tip(&self) -> bool {
-        self.drained.load(Ordering::Acquire) >= self.feed.tip()
     }
 }

@@ -9,7 +9,7 @@ use super::Room;
 use crate::{
     Audience,
     connection::ConnectionId,
-    feed::Cursor,
+    cursor::Place,
     presence::{Hold, Roster, Told},
     typing::Typists,
 };
@@ -147,7 +147,7 @@ impl Room {
         reads_roster: bool,
         standing: impl FnOnce(u64) -> Positions,
         queue: &mut Queue,
-    ) -> Cursor {
+    ) -> Place {
         self.shared.counters.resets_total.add(1);
         let (now, epoch) = (self.shared.now(), self.log.bounds().epoch);
         let mut rest = Queue::of(queue.wire());
@@ -159,7 +159,7 @@ impl Room {
     }
 
     /// Appends a sync. Answers the place in the feed that it belongs to.
-    fn sync(&self, queue: &mut Queue) -> Cursor {
+    fn sync(&self, queue: &mut Queue) -> Place {
         let now = self.shared.now();
         let people = self.people.lock();
         let members = self.seen(&people.roster, true);

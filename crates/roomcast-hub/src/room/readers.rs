@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 use super::{Gone, Room, position};
 use crate::{
     connection::{Connection, ConnectionId, Departure},
+    cursor::{Cursor, Place},
     drain::{LANE_MEMBERS_MAX, Member},
-    feed::Cursor,
     presence::Hold,
 };
 
@@ -86,7 +86,7 @@ impl Room {
         self.schedule(&mut people);
         drop(people);
         let (joined, cursor) = self.place(join, slot.reads_from, end);
-        connection.place(slot.number, cursor, end.index, reads_roster);
+        connection.place(slot.number, cursor, reads_roster);
         if joined.reset.is_some() {
             self.shared.counters.resets_total.add(1);
         }
@@ -110,7 +110,7 @@ impl Room {
     }
 
     /// Where a reader begins, and what its ack says.
-    fn place(&self, join: &Join, reads_from: Option<Cursor>, end: Cursor) -> (Joined, Cursor) {
+    fn place(&self, join: &Join, reads_from: Option<Cursor>, end: Place) -> (Joined, Cursor) {
         let bounds = self.log.bounds();
         let presented = position(join.since.as_ref(), &self.name);
         let checked = presented.map(|position| bounds.check(position).map(|()| position.seq));
@@ -118,14 +118,13 @@ impl Room {
             (Some(Ok(seq)), _) => (seq, None),
             (Some(Err(reset)), _) => (end.seq, Some(reset)),
             (None, Some(last)) => (end.seq.saturating_sub(last as u64).max(bounds.floor), None),
-            (None, None) => (reads_from.map_or(end.seq, |cursor| cursor.seq), None),
+            (None, None) => (reads_from.map_or(end.seq, |cursor| cursor.seq()), None),
         };
         let recovered = matches!(checked, Some(Ok(_)));
         let joined = Joined { epoch: bounds.epoch, seq: end.seq.max(from), from, recovered, reset };
         let cursor = match reads_from {
-            Some(cursor) if presented.is_none() && join.last.is_none() => cursor,
-            _ if from == end.seq => end,
-            _ => Cursor::after(from),
+            Some(cursor) if presented.is_none() && join.last.is_none() => cursor.rejoined(end),
+            _ => Cursor::resumed(from, end),
         };
         (joined, cursor)
     }
