@@ -1,0 +1,13 @@
+/** `roomcast/ws`: the client with WebSockets alone. */
+import { createClient } from "./client.js";
+import { io } from "./io.js";
+import { websocket } from "./links/ws.js";
+import type { Client, Options } from "./types.js";
+
+export { RoomcastError, type ErrorCode } from "./error.js";
+export type * from "./types.js";
+export { websocket };
+
+/** A client of the server at `url` (http or ws, this page's server unless given). Connects when a room is asked for. */
+export const connect = (url?: string | URL, options: Options = {}): Client =>
+  createClient(io, url, { transports: [websocket], ...options });
