@@ -13,7 +13,7 @@ import { chromium } from "playwright-core";
 const PATIENCE_MS = 20_000;
 
 const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
-const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
 /** Starts `roomcast dev` and answers where it listens and how to stop it, or to kill it as a power cut would. */
 export async function startServer({ listen = "127.0.0.1:0", data } = {}) {

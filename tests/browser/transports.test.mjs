@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { bothLive, frames, newRoom, openPlayground, side, startBrowser, startServer } from "./support.mjs";
 
-const TRANSPORTS = ["WebSocket", "Server-Sent Events", "Long polling"];
+const TRANSPORTS = ["WebSocket", "SSE", "Long poll"];
 /** What a browser says of a server that isn't there, and of a socket to it. */
 const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED/;
 
@@ -127,6 +127,99 @@ for (const [index, transport] of TRANSPORTS.entries()) {
   });
 }
 
+for (const transport of ["SSE", "Long poll"]) {
+  test(`${transport}: a refusal that passes, and an answer that is lost, send a message once and in order`, async (t) => {
+    const { page, ada, grace } = await openPair(t, { over: ["WebSocket", transport], excused: /429|ERR_FAILED/ });
+    const troubles = [refuse, loseAnswer];
+    await page.route(/\/rooms\/.*\/messages\?/, (route) => (troubles.shift() ?? pass)(route));
+    for (const text of five) await grace.says(text);
+    await grace.message("five").getByText("Delivered, number 5").waitFor();
+    await ada.message("five").waitFor();
+    for (const one of [ada, grace]) assert.deepEqual(await one.texts(), five);
+    assert.deepEqual(troubles, []);
+  });
+
+  test(`${transport}: a refusal that stays is told, and the way back is a button`, async (t) => {
+    const { page, grace } = await openPair(t, { excused: /403/ });
+    const body = JSON.stringify({ detail: "grace may not read this", code: "forbidden", retryable: false });
+    await page.route(/\/(events|poll)\//, (route) => route.fulfill({ status: 403, contentType: "application/problem+json", body }), { times: 1 });
+    await grace.transport.selectOption(transport);
+    await grace.panel.getByText("The server refused: forbidden: grace may not read this.").waitFor();
+    await grace.press("Connect again");
+    await grace.live();
+  });
+
+  test(`${transport}: a reset shows the room again, from where it is kept`, async (t) => {
+    const { page, ada, grace } = await openPair(t, { over: ["WebSocket", transport] });
+    await log(ada, "kept");
+    await grace.message("kept").waitFor();
+    await grace.press("Cut the cable");
+    await log(ada, "missed");
+    await page.route(/since=/, (route) => route.continue({ url: route.request().url().replace(/since=[^&]*/, "since=elsewhere.1") }), { times: 1 });
+    await grace.press("Plug it back in");
+    await grace.note("reset: epoch, the room's log has begun anew; shown again from seq 1 on").waitFor();
+    await log(ada, "after");
+    await grace.message("after").waitFor();
+    assert.deepEqual(await grace.texts(), ["kept", "missed", "after"]);
+  });
+
+  test(`${transport}: another name and another room are taken`, async (t) => {
+    const { page, ada, grace } = await openPair(t, { over: [transport, transport] });
+    await ada.name.fill("Barbara");
+    await ada.name.press("Enter");
+    const barbara = side(page, "Barbara");
+    await barbara.live();
+    await grace.members.filter({ hasText: "Barbara" }).waitFor();
+    await grace.members.filter({ hasText: "Ada" }).waitFor({ state: "detached" });
+    await log(barbara, "in the old room");
+    await page.getByRole("textbox", { name: "Room" }).fill(newRoom());
+    await page.getByRole("textbox", { name: "Room" }).press("Enter");
+    for (const one of [barbara, grace]) {
+      await one.message("in the old room").waitFor({ state: "detached" });
+      await one.members.nth(1).waitFor();
+    }
+    await log(grace, "in the new room");
+    await barbara.message("in the new room").getByText("Number 1").waitFor();
+  });
+
+  test(`${transport}: the code shown runs as it stands`, async (t) => {
+    const { page, ada, grace } = await openPair(t, { over: [transport, "WebSocket"] });
+    const shown = page.getByRole("tabpanel").locator("pre");
+    const run = async () => page.evaluate(`(async () => { ${await shown.textContent()} })().catch(console.error); 0`);
+    const logged = (text) => page.waitForEvent("console", (line) => line.text().includes(text));
+    await log(ada, `it's "quoted"`);
+    await run();
+    await grace.message(`it's "quoted"`).nth(1).waitFor();
+
+    const choose = (recipe) => page.getByLabel("Code for").selectOption(recipe);
+    await choose("join");
+    await Promise.all([logged(`Ada it's "quoted"`), run()]);
+    await choose("resume");
+    await Promise.all([logged("3 Ada later"), run(), log(ada, "later")]);
+    await choose("presence");
+    await Promise.all([logged(transport === "SSE" ? "sync" : "here:"), run()]);
+    await choose("typing");
+    await run();
+    await grace.panel.getByText("Ada is typing").waitFor();
+  });
+}
+
+/** Answers for the server that it is too much now. */
+function refuse(route) {
+  const body = JSON.stringify({ detail: "slow down", code: "rate_limited", retryable: true, retry_after: 0.2 });
+  return route.fulfill({ status: 429, contentType: "application/problem+json", body });
+}
+
+/** Lets the request through, and breaks the connection before its answer. */
+async function loseAnswer(route) {
+  await route.fetch();
+  await route.abort();
+}
+
+function pass(route) {
+  return route.continue();
+}
+
 /** A server that can be killed, and started `again` at the same address. */
 async function restartable(t, options = {}) {
   const first = await startServer(options);
@@ -141,7 +234,7 @@ async function restartable(t, options = {}) {
 test("a talk goes on from one transport to the next, and nobody is seen to leave", async (t) => {
   const { ada, grace } = await openPair(t);
   const said = [];
-  for (const transport of ["Long polling", "Server-Sent Events", "WebSocket", "Server-Sent Events", "Long polling", "WebSocket"]) {
+  for (const transport of ["Long poll", "SSE", "WebSocket", "SSE", "Long poll", "WebSocket"]) {
     await grace.transport.selectOption(transport);
     await grace.note(`${transport} from here on, nothing was missed`).last().waitFor();
     said.push(`${said.length + 1}: ${transport}`);
@@ -153,7 +246,7 @@ test("a talk goes on from one transport to the next, and nobody is seen to leave
 });
 
 test("the transport is remembered over a reload", async (t) => {
-  const { page } = await openPair(t, { over: ["Long polling", "Server-Sent Events"] });
+  const { page } = await openPair(t, { over: ["Long poll", "SSE"] });
   await page.reload();
   const [ada, grace] = await bothLive(page);
   assert.equal(await ada.transport.inputValue(), "poll");

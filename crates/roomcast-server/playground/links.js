@@ -33,8 +33,8 @@ const WEB_TRANSPORT = { name: "webtransport", label: "WebTransport", word: "quic
 /** @type {Transport[]} */
 const EVERYWHERE = [
   { name: "websocket", label: "WebSocket", word: "socket", open: openSocket },
-  { name: "events", label: "Server-Sent Events", word: "events", open: (address) => new HttpLink(address, readEvents) },
-  { name: "poll", label: "Long polling", word: "poll", open: (address) => new HttpLink(address, readPolls) },
+  { name: "events", label: "SSE", word: "events", open: (address) => new HttpLink(address, readEvents) },
+  { name: "poll", label: "Long poll", word: "poll", open: (address) => new HttpLink(address, readPolls) },
 ];
 
 /** What this browser and this server both have. @param {URL} base @returns {Promise<Transport[]>} */

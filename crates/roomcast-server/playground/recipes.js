@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * The code that does what just happened: in a browser with a bare WebSocket, and in a shell with curl. Every snippet
- * runs as it stands. Pure.
+ * The code that does what just happened: in a browser without a library, over the transport it happened on, and in a
+ * shell with curl. Every snippet runs as it stands. Pure.
  */
-import { formatPosition } from "./protocol.js";
+import { contentOf, httpUrl, sinceOf, snippet } from "./snippets.js";
 import { showHidden } from "./syntax.js";
 
 /** @import { Position } from "./protocol.js" */
@@ -33,93 +33,50 @@ export const MENU = {
 export const RECIPES = {
   join: {
     caption: ({ user, room }) => `${user} joined ${room} and asked for its newest 50 messages.`,
-    js: (scene) => `${socket(scene, { last: "50" })}
-
-socket.onmessage = ({ data: frame }) => {
-  const { type, data } = JSON.parse(frame);
-  if (type === "text") console.log(data.author, data.content);
-};`,
-    curl: (scene) => `curl ${shell(http(scene, "messages", { limit: "50" }))}`,
+    js: (scene) => snippet("join", scene),
+    curl: (scene) => read(scene, { last: "50" }),
   },
   send: {
     caption: ({ user, room }) => `${user} wrote to ${room}.`,
-    js: (scene) => `${socket(scene)}
-
-socket.onopen = () => socket.send(JSON.stringify({
-  type: "text",
-  id: crypto.randomUUID(), // comes back in the ack
-  data: ${literal(content(scene))},
-}));
-
-socket.onmessage = ({ data: frame }) => {
-  const { type, data } = JSON.parse(frame);
-  if (type === "ack") console.log(data.status, data.seq);
-};`,
-    curl: (scene) => post(scene, "messages", { type: "text", data: content(scene) }),
+    js: (scene) => snippet("send", scene),
+    curl: (scene) => post(scene, "/messages", { type: "text", data: contentOf(scene) }),
   },
   typing: {
     caption: ({ user, room }) => `${user} is typing in ${room}; said at most once a second, over after 5.`,
-    js: (scene) => `${socket(scene)}
-
-socket.onopen = () => socket.send(JSON.stringify({
-  type: "typing",
-  data: { typing: true },
-}));`,
-    curl: (scene) => post(scene, "typing", { typing: true }),
+    js: (scene) => snippet("typing", scene),
+    curl: (scene) => post(scene, "/typing", { typing: true }),
   },
   resume: {
     caption: ({ user, position }) => `${user} came back and asked for everything after ${position?.seq ?? "the last message read"}.`,
-    js: (scene) => `// The epoch of the join's ack, and the seq of the last message read.
-${socket(scene, { since: since(scene) })}
-
-socket.onmessage = ({ data: frame }) => {
-  const { type, seq, data } = JSON.parse(frame);
-  if (data.status === "joined") console.log(data.recovered ? "resumed" : "reset");
-  if (type === "text") console.log(seq, data.author, data.content);
-};`,
-    curl: (scene) => `curl ${shell(http(scene, "messages", { since: since(scene) }))}`,
+    js: (scene) => snippet("resume", scene),
+    curl: (scene) => read(scene, { since: sinceOf(scene) }),
   },
   presence: {
-    caption: ({ room }) => `Who is in ${room}. A join's ack tells it, and each change after that is a message.`,
-    js: (scene) => `${socket(scene)}
-
-socket.onmessage = ({ data: frame }) => {
-  const { type, data } = JSON.parse(frame);
-  if (data.status === "joined") console.log("here:", data.members);
-  if (type === "presence") console.log(data.event, data.user ?? data.members);
-};`,
-    curl: (scene) => `curl ${shell(http(scene, "presence"))}`,
+    caption: ({ room, transport }) => `Who is in ${room}. ${PRESENCE[transport] ?? PRESENCE.websocket}`,
+    js: (scene) => snippet("presence", scene),
+    curl: (scene) => `curl ${shell(httpUrl(scene, "rooms", "/presence", {}))}`,
   },
 };
 
-/** @param {Scene} scene */
-function content({ data }) {
-  return data ?? { content: "Hello" };
-}
+/** @type {Record<string, string>} */
+const PRESENCE = {
+  websocket: "A join's ack tells it, and each change after that is a message.",
+  events: "A stream that asks for it is told all of it first, then each change.",
+  poll: "A poll that asks for it is told all of it, whenever it differs from the version it knows.",
+};
 
-/** @param {Scene} scene */
-function since({ position }) {
-  return position ? formatPosition(position) : "EPOCH.SEQ";
-}
-
-/** The line that opens a socket which is in the room at once. @param {Scene} scene @param {Record<string, string>} [query] */
-function socket({ base, room, user }, query = {}) {
-  const url = new URL(`ws/${encodeURIComponent(room)}`, base);
-  url.protocol = url.protocol.replace("http", "ws");
-  url.search = new URLSearchParams({ user, ...query }).toString();
-  return `const socket = new WebSocket(${JSON.stringify(url.href)});`;
-}
-
-/** @param {Scene} scene @param {string} what @param {Record<string, string>} [query] */
-function http({ base, room }, what, query = {}) {
-  const url = new URL(`rooms/${encodeURIComponent(room)}/${what}`, base);
-  url.search = new URLSearchParams(query).toString();
-  return url.href;
+/** What was said, by the transport's own way of reading; a socket has none for a shell. @param {Scene} scene @param {Record<string, string>} from */
+function read(scene, from) {
+  switch (scene.transport) {
+    case "events": return `curl -N ${shell(httpUrl(scene, "events", "", { user: scene.user, ...from }))}`;
+    case "poll": return `curl ${shell(httpUrl(scene, "poll", "", { user: scene.user, ...from }))}`;
+    default: return `curl ${shell(httpUrl(scene, "rooms", "/messages", from.last ? { limit: from.last } : from))}`;
+  }
 }
 
 /** @param {Scene} scene @param {string} what @param {Record<string, any>} body */
 function post(scene, what, body) {
-  return `curl -X POST ${shell(http(scene, what, { user: scene.user }))} \\
+  return `curl -X POST ${shell(httpUrl(scene, "rooms", what, { user: scene.user }))} \\
   -H 'content-type: application/json' \\
   -d ${shell(showHidden(JSON.stringify(body)))}`;
 }
@@ -127,10 +84,4 @@ function post(scene, what, body) {
 /** One word for a POSIX shell. @param {string} text */
 function shell(text) {
   return /^[A-Za-z0-9_.:/@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
-/** An object as somebody would type it. @param {Record<string, any>} object */
-function literal(object) {
-  const fields = Object.entries(object).map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`);
-  return showHidden(`{ ${fields.join(", ").replace(/"([A-Za-z_]\w*)": /, "$1: ")} }`);
 }

@@ -78,7 +78,9 @@ export class Wire {
     const who = el("span", "avatar", initials(frame.name));
     who.title = frame.name;
     const arrow = el("span", "arrow", ARROWS[frame.direction], el("span", "hidden", ` ${frame.name} ${SPOKEN[frame.direction]} `));
-    const line = [timeOf(frame.at, true), who, arrow, el("span", "type", frame.type), el("span", "gist", frame.gist)];
+    const gist = el("span", "gist", frame.gist);
+    gist.title = frame.direction === "link" ? frame.gist : "";
+    const line = [timeOf(frame.at, true), who, arrow, el("span", "type", frame.type), gist];
     const element = el("li", `frame ${frame.direction}`);
     element.dataset.tone = toneOf(frame.name);
     element.dataset.kind = frame.type;

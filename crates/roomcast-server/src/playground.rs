@@ -40,6 +40,7 @@ files! {
     "protocol.js" as "text/javascript; charset=utf-8",
     "recipes.js" as "text/javascript; charset=utf-8",
     "roster.js" as "text/javascript; charset=utf-8",
+    "snippets.js" as "text/javascript; charset=utf-8",
     "syntax.js" as "text/javascript; charset=utf-8",
     "theme.js" as "text/javascript; charset=utf-8",
     "web-transport.js" as "text/javascript; charset=utf-8",
