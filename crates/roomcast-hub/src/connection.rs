@@ -16,20 +16,26 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use roomcast_protocol::{Close, Positions, Queue, Wire};
+use roomcast_protocol::{
+    Close, Code, Positions, Queue, Wire,
+    server::{self, Head},
+};
 use roomcast_session::{Farewell, Identity, Now, Session, Tick};
 
 use crate::{
     cursor::Cursor,
     drain::Run,
     hub::Shared,
-    outbox::{Flow, Outbox, Outlet},
-    room::Room,
+    outbox::{Flow, Log, Outbox, Outlet},
+    room::{Room, RoomError},
     sink::{Pipe, Sink},
 };
 
 /// How long a closed connection may take to hang up, in milliseconds.
 pub(crate) const LINGER_MS: u64 = 5_000;
+
+/// What a client is told for which a log can't be read.
+const LOG_FAILED: &str = "a room's log can't be read now; come back and resume";
 
 /// Tells connections of one process apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -203,6 +209,7 @@ impl Connection {
         let mut outbox = self.outbox.lock();
         let was = outbox.flow;
         let behind = outbox.deliver(slot, run, self.outlet());
+        self.look_at_log(&mut outbox);
         if behind && was == Flow::Open {
             self.spawn_flusher();
         }
@@ -217,9 +224,34 @@ impl Connection {
     }
 
     fn flush(self: &Arc<Self>, outbox: &mut Outbox) {
-        if outbox.flow == Flow::Open && !outbox.flush(self.outlet()) {
+        if outbox.flow == Flow::Open && !self.write_due(outbox) {
             self.spawn_flusher();
         }
+    }
+
+    /// Writes what is due. Answers whether nothing is.
+    fn write_due(self: &Arc<Self>, outbox: &mut Outbox) -> bool {
+        let done = outbox.flush(self.outlet());
+        self.look_at_log(outbox);
+        done
+    }
+
+    /// Ends a connection for which a log could not be read: it comes back with its position.
+    fn look_at_log(self: &Arc<Self>, outbox: &mut Outbox) {
+        if outbox.log != Log::Failed {
+            return;
+        }
+        outbox.log = Log::GivenUp;
+        let connection = self.clone();
+        // Whoever wrote may hold the session.
+        self.shared.runtime.spawn(async move {
+            let head = Head::at(connection.shared.now().wall);
+            let retry_after = Some(connection.shared.limits.retry_after_min);
+            connection.say(|_, queue| {
+                queue.push(|out| server::error(head, Code::Unavailable, LOG_FAILED, retry_after, out));
+            });
+            connection.close(Close::Overloaded, LOG_FAILED, Departure::Lost);
+        });
     }
 
     fn spawn_flusher(self: &Arc<Self>) {
@@ -237,7 +269,7 @@ impl Connection {
             let Ok(writable) = tokio::time::timeout(stall, socket.0.writable()).await else {
                 return self.clone().give_up().await;
             };
-            let done = writable.is_err() || self.outbox.lock().flush(self.outlet());
+            let done = writable.is_err() || self.write_due(&mut self.outbox.lock());
             if done {
                 return self.after_flush();
             }
@@ -335,7 +367,7 @@ impl Connection {
         if outbox.flow != Flow::Blocked {
             return;
         }
-        let done = outbox.flush(self.outlet());
+        let done = self.write_due(&mut outbox);
         drop(outbox);
         if done {
             self.after_flush();
@@ -352,10 +384,19 @@ impl Connection {
     }
 
     /// All that is there, and where the client stands after it; `None` if it was told to reload meanwhile.
-    pub(crate) fn take_all(&self) -> Option<(Vec<Bytes>, Positions)> {
+    pub(crate) fn take_all(&self) -> Result<Option<(Vec<Bytes>, Positions)>, RoomError> {
         let outbox = self.outbox.lock();
         let chunks = self.pipe().map(Pipe::take_all).unwrap_or_default();
-        (!outbox.was_reset).then(|| (chunks, outbox.positions()))
+        match outbox.log {
+            Log::Read => Ok(Some((chunks, outbox.positions()))),
+            Log::Reset => Ok(None),
+            Log::Damaged => {
+                let message =
+                    "the room's log is damaged there, the server's log says more; ask without a position";
+                Err(RoomError::new(Code::Internal, message))
+            }
+            Log::Failed | Log::GivenUp => Err(RoomError::new(Code::Unavailable, LOG_FAILED)),
+        }
     }
 
     // Ends.

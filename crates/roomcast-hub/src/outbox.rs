@@ -11,7 +11,7 @@ use crate::{
     counters::Counters,
     cursor::{Cursor, Place},
     drain::Run,
-    engine::{Page, Range},
+    engine::{EngineError, Page, Range, ReadError},
     feed::{Audience, Due, Entry},
     room::Room,
     sink::Sink,
@@ -33,6 +33,27 @@ pub(crate) enum Flow {
     Ended,
 }
 
+/// Whether what was due could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Log {
+    /// All of it.
+    Read,
+    /// The client was told to reload.
+    Reset,
+    /// The same, because of damage that is still there when it looks again.
+    Damaged,
+    /// An engine failed: nothing more is read, so that nothing is left out. Nobody has ended the connection yet.
+    Failed,
+    /// The same, and somebody does.
+    GivenUp,
+}
+
+impl Log {
+    fn has_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::GivenUp)
+    }
+}
+
 /// A reader's place in one room.
 #[derive(Debug)]
 pub(crate) struct Reading {
@@ -52,8 +73,8 @@ struct Mark {
     end: usize,
     slot: usize,
     cursor: Cursor,
-    /// The reader is told to reload what it has.
-    reloads: bool,
+    /// Whether the reader is told to reload what it has.
+    log: Log,
 }
 
 /// Buffers of one thread for putting writes together.
@@ -63,6 +84,8 @@ struct Scratch {
     marks: Vec<Mark>,
     /// The seq up to which each reading has come, for whom each block must say it.
     seqs: Vec<u64>,
+    /// The log of a room could not be read.
+    failed: bool,
 }
 
 thread_local! {
@@ -85,14 +108,13 @@ pub(crate) struct Outbox {
     pub(crate) flow: Flow,
     /// Whoever waits for the queue to get shorter.
     pub(crate) reader: Option<Waker>,
-    /// The client was told to reload.
-    pub(crate) was_reset: bool,
+    pub(crate) log: Log,
     readings: SmallVec<[Reading; 1]>,
 }
 
 impl Outbox {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, flow: Flow::Open, reader: None, was_reset: false, readings: SmallVec::new() }
+        Self { queue, flow: Flow::Open, reader: None, log: Log::Read, readings: SmallVec::new() }
     }
 
     // Rooms.
@@ -168,7 +190,7 @@ impl Outbox {
         if let (Sink::Pipe(pipe), Wire::List, true) = (outlet.sink, outlet.wire, reading.roster) {
             pipe.ring();
         }
-        if self.flow != Flow::Open || reading.held {
+        if self.flow != Flow::Open || reading.held || self.log.has_failed() {
             return self.flow == Flow::Blocked;
         }
         if reading.cursor.index() >= run.end().index {
@@ -223,6 +245,9 @@ impl Outbox {
             let mut written = 0;
             while written < FLUSH_BYTES_MAX {
                 self.gather(outlet, scratch);
+                if scratch.failed {
+                    self.log = Log::Failed;
+                }
                 if scratch.bytes.is_empty() {
                     if self.settle(scratch, 0, outlet) {
                         // It went past what is not for it; something may lie beyond.
@@ -266,7 +291,11 @@ impl Outbox {
         scratch.bytes.clear();
         scratch.marks.clear();
         scratch.seqs.clear();
+        scratch.failed = false;
         scratch.bytes.extend_from_slice(self.queue.bytes());
+        if self.log.has_failed() {
+            return;
+        }
         if outlet.wire == Wire::Events {
             scratch.seqs.extend(self.readings.iter().map(|reading| reading.cursor.seq()));
         }
@@ -294,7 +323,9 @@ impl Outbox {
             let reading = &mut self.readings[mark.slot];
             moved |= reading.cursor != mark.cursor;
             reading.cursor = mark.cursor;
-            self.was_reset |= mark.reloads;
+            if mark.log != Log::Read && !self.log.has_failed() {
+                self.log = mark.log;
+            }
             if mark.end > written {
                 self.queue.extend(&scratch.bytes[written..mark.end]);
             }
@@ -371,25 +402,25 @@ impl Reading {
         outlet: Outlet<'_>,
         scratch: &mut Scratch,
     ) {
-        let page = Page { messages_max: usize::MAX, bytes_max: TURN_BYTES };
-        let batch = room.log().read(Range::After(cursor.seq()), page);
-        let frames = match batch {
-            Ok(batch) if !batch.frames.is_empty() => batch.frames,
-            _ => {
+        match Recalled::of(room, cursor) {
+            Recalled::Frames(frames) => {
+                for frame in frames {
+                    scratch.push((slot, readings), &frame, outlet.wire);
+                    cursor.replayed(frame.seq());
+                    scratch.mark(slot, cursor);
+                }
+            }
+            Recalled::Reset(reason, log) => {
                 let mut queue = Queue::after(outlet.wire, std::mem::take(&mut scratch.bytes));
                 let standing =
                     |seq| positions(readings, |of| if of == slot { seq } else { scratch.seqs[of] });
-                let end = room.reset(Reset::TooOld, self.roster, standing, &mut queue);
+                let end = room.reset(reason, self.roster, standing, &mut queue);
                 scratch.bytes = queue.into_bytes();
                 scratch.came_to(slot, end.seq);
                 cursor.reset(end);
-                return scratch.mark_reload(slot, cursor);
+                scratch.mark_reset(slot, cursor, log);
             }
-        };
-        for frame in frames {
-            scratch.push((slot, readings), &frame, outlet.wire);
-            cursor.replayed(frame.seq());
-            scratch.mark(slot, cursor);
+            Recalled::Failed => scratch.failed = true,
         }
     }
 
@@ -402,13 +433,46 @@ impl Reading {
     }
 }
 
+/// What the log has for a reader.
+enum Recalled {
+    Frames(Vec<Arc<Frame>>),
+    /// Not what it needs: why, and what that says of the log.
+    Reset(Reset, Log),
+    /// Nobody knows.
+    Failed,
+}
+
+impl Recalled {
+    fn of(room: &Room, cursor: Cursor) -> Self {
+        let page = Page { messages_max: usize::MAX, bytes_max: TURN_BYTES };
+        match room.log().read(Range::After(cursor.seq()), page) {
+            Ok(batch) if !batch.frames.is_empty() => Self::Frames(batch.frames),
+            Ok(_) => Self::Reset(Reset::TooOld, Log::Reset),
+            Err(ReadError::Reset(reason)) => Self::Reset(reason, Log::Reset),
+            Err(ReadError::Failed(EngineError::Corrupt(found))) => {
+                // It will not be there later either: the log has lost it.
+                tracing::error!(room = &**room.name(), found, "a log is damaged; its reader must reload");
+                Self::Reset(Reset::TooOld, Log::Damaged)
+            }
+            Err(ReadError::Failed(EngineError::Unavailable(error))) => {
+                tracing::error!(
+                    room = &**room.name(),
+                    error,
+                    "a log can't be read; its reader must come back"
+                );
+                Self::Failed
+            }
+        }
+    }
+}
+
 impl Scratch {
     fn mark(&mut self, slot: usize, cursor: Cursor) {
-        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, reloads: false });
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, log: Log::Read });
     }
 
-    fn mark_reload(&mut self, slot: usize, cursor: Cursor) {
-        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, reloads: true });
+    fn mark_reset(&mut self, slot: usize, cursor: Cursor, log: Log) {
+        self.marks.push(Mark { end: self.bytes.len(), slot, cursor, log });
     }
 
     /// Remembers how far a reading has come, if each block must say it.

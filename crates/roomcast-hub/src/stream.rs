@@ -156,12 +156,16 @@ impl Stream {
     }
 
     /// All messages there are now and where the reader stands after them. `None` if the log has lost what was due
-    /// meanwhile: who asks again is told so.
-    pub fn take(&mut self) -> Option<(Vec<Bytes>, Positions)> {
-        let (messages, position) = self.connection.take_all()?;
+    /// meanwhile: who asks again is told so. An error if it can't be read now.
+    pub fn take(&mut self) -> Result<Option<(Vec<Bytes>, Positions)>, RoomError> {
+        let Some((messages, position)) = self.connection.take_all()? else { return Ok(None) };
         // Who was sent away meanwhile stands nowhere any more: it goes on from where it began.
         let stands_nowhere = matches!(&position, Positions::Each(each) if each.is_empty());
-        Some(if stands_nowhere { (Vec::new(), self.start(self.seats.len())) } else { (messages, position) })
+        Ok(Some(if stands_nowhere {
+            (Vec::new(), self.start(self.seats.len()))
+        } else {
+            (messages, position)
+        }))
     }
 }
 

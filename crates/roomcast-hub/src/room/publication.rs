@@ -68,7 +68,7 @@ pub struct RoomError {
 }
 
 impl RoomError {
-    fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), position: None }
     }
 

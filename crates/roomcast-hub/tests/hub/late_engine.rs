@@ -2,62 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::support::Client;
+use crate::{bent::Bent, support::Client};
 use roomcast_hub::{
-    Feed, Hub, Key, Publication, Publisher, RoomRule,
-    engine::{AppendError, Batch, Bounds, Engine, EngineError, Log, Memory, Page, Range, ReadError, Ticket},
+    Hub, Publication, Publisher,
+    engine::{AppendError, Ticket},
 };
-use roomcast_protocol::{Data, Draft, Limits, Position, Publish, RoomName, server::Delivered};
-use roomcast_session::Now;
+use roomcast_protocol::{Data, Limits, Position, Publish, server::Delivered};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 /// Memory, whose answers wait for a permit each.
-struct Late {
-    memory: Memory,
-    permits: Arc<Semaphore>,
-    durable: bool,
-}
-
-struct LateLog {
-    log: Arc<dyn Log>,
-    permits: Arc<Semaphore>,
-    durable: bool,
-}
-
-impl Engine for Late {
-    fn watch(
-        &self,
-        now: Now,
-        room: &RoomName,
-        rule: &Arc<RoomRule>,
-        make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
-    ) -> Result<Arc<dyn Log>, EngineError> {
-        let log = self.memory.watch(now, room, rule, make_feed)?;
-        Ok(Arc::new(LateLog { log, permits: self.permits.clone(), durable: self.durable }))
-    }
-
-    fn unwatch(&self, now: Now, room: &RoomName) {
-        self.memory.unwatch(now, room);
-    }
-
-    fn tick(&self, now: Now) {
-        self.memory.tick(now);
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.memory.memory_bytes()
-    }
-
-    fn is_full(&self) -> bool {
-        self.memory.is_full()
-    }
-}
-
-impl Log for LateLog {
-    fn append(&self, now: Now, draft: Draft, key: Option<Key>) -> Ticket<Result<Delivered, AppendError>> {
-        let appended = self.log.append(now, draft, key);
-        let (permits, durable) = (self.permits.clone(), self.durable);
+fn late(permits: &Arc<Semaphore>, durable: bool) -> Bent {
+    let permits = permits.clone();
+    Bent::new().appending(move |appended| {
+        let permits = permits.clone();
         Ticket::Later(Box::pin(async move {
             permits.acquire().await.expect("the test is not over").forget();
             match appended.wait().await {
@@ -67,21 +25,12 @@ impl Log for LateLog {
                 outcome => outcome,
             }
         }))
-    }
-
-    fn bounds(&self) -> Bounds {
-        self.log.bounds()
-    }
-
-    fn read(&self, range: Range, page: Page) -> Result<Batch, ReadError> {
-        self.log.read(range, page)
-    }
+    })
 }
 
 fn hub(limits: Limits) -> (Hub, Arc<Semaphore>) {
     let permits = Arc::new(Semaphore::new(0));
-    let engine = Late { memory: Memory::default(), permits: permits.clone(), durable: true };
-    (Hub::builder().engine(engine).limits(limits).build(), permits)
+    (Hub::builder().engine(late(&permits, true)).limits(limits).build(), permits)
 }
 
 #[tokio::test]
@@ -135,8 +84,7 @@ async fn readers_get_what_a_back_end_published_and_did_not_wait_for() {
 
 #[tokio::test]
 async fn what_is_not_durable_is_told_with_its_position() {
-    let engine = Late { memory: Memory::default(), permits: Arc::new(Semaphore::new(1)), durable: false };
-    let hub = Hub::builder().engine(engine).build();
+    let hub = Hub::builder().engine(late(&Arc::new(Semaphore::new(1)), false)).build();
     let mut ada = Client::connect(&hub, "ada").await;
     let joined = ada.join("r", json!({})).await;
     ada.say(&[json!({"type": "text", "room": "r", "id": "m"})]);

@@ -1,5 +1,7 @@
 //! The hub from outside, over real sockets.
 
+mod bent;
+mod failing_log;
 mod late_engine;
 mod readers;
 mod support;

@@ -67,21 +67,22 @@ impl Poll<'_> {
                 stream.seats().iter().for_each(|seat| seat.room.lease(&self.asked.caller.0, None));
             }
             // What the log has lost since the position was looked at is told when it is looked at again.
-            if let Some(polled) = self.watch(stream, deadline).await {
+            if let Some(polled) = self.watch(stream, deadline).await? {
                 return Ok(polled);
             }
         }
     }
 
     /// The same on one stream; `None` if it was told to reload meanwhile.
-    async fn watch(&self, mut stream: Stream, deadline: Instant) -> Option<Polled> {
+    async fn watch(&self, mut stream: Stream, deadline: Instant) -> Result<Option<Polled>, Problem> {
+        let of_room = |error| Problem::of_room(error, self.api.app.hub.limits());
         let is_reset = stream.seats().iter().any(|seat| seat.joined.reset.is_some());
         loop {
             let rosters = self.changed_rosters(&stream);
-            let (messages, position) = stream.take()?;
+            let Some((messages, position)) = stream.take().map_err(of_room)? else { return Ok(None) };
             let tells = is_reset || !messages.is_empty() || !rosters.is_empty();
             if tells || stream.has_ended() || Instant::now() >= deadline {
-                return Some(Polled { messages, position, stream, rosters });
+                return Ok(Some(Polled { messages, position, stream, rosters }));
             }
             // Late or not, the next look decides.
             let _ = timeout_at(deadline, poll_fn(|cx| stream.poll_stirred(cx))).await;
