@@ -1,7 +1,6 @@
 """Rooms as Server-Sent Events (PROTOCOL sections 4 and 5), read with `httpx-sse`."""
 
 import asyncio
-import signal
 import time
 from urllib.parse import quote
 
@@ -229,17 +228,6 @@ async def test_a_comment_keeps_an_idle_stream_alive(serve, room):
     assert blocks[1][0].startswith(":") and blocks[2][0].startswith(":")
 
 
-async def test_a_stop_is_told_and_ends_the_stream(room):
-    server = servers.dev()
-    stream = await Events.open(server, f"/events/{room}")
-    server.terminate(signal.SIGTERM)
-    told = await stream.take({"type": "system", "data": {"event": "draining"}})
-    assert told["data"]["reconnect_in"] >= 0
-    assert (await stream.closed()).code == 1000
-    await stream.close()
-    assert await asyncio.to_thread(server.wait) == 0
-
-
 async def test_a_back_end_ends_the_streams_of_a_user(serve, events, browse, room):
     server = serve()
     stream = await events(server, f"/events/{room}", token=mint("ada"))
@@ -251,43 +239,6 @@ async def test_a_back_end_ends_the_streams_of_a_user(serve, events, browse, room
     assert {"event": "kicked"}.items() <= stream.seen[-1]["data"].items() or stream.seen[-1]["type"] == "error"
     await browse(server, token=mint("bob")).publish(room)
     await other.take(text(1))
-
-
-@pytest.mark.parametrize("end", ["kill", "terminate"])
-async def test_a_restart_in_memory_is_a_reset(browse, room, end):
-    server = servers.dev()
-    stream = await Events.open(server, f"/events/{room}")
-    await browse(server).publish(room)
-    await stream.take(text(1))
-    position = stream.position
-    getattr(server, end)()
-    await stream.closed()
-    await stream.close()
-    server.wait()
-    server = servers.dev(server.port)
-    stream = await Events.open(server, f"/events/{room}", headers={"last-event-id": position})
-    assert (await stream.take(RESET))["data"]["reason"] == "epoch"
-    await stream.close()
-    server.kill()
-
-
-async def test_after_a_kill_a_room_on_disk_goes_on_without_a_hole(tmp_path, browse, room):
-    server = servers.serve(tmp_path, rooms=[OPEN])
-    stream = await Events.open(server, f"/events/{room}")
-    writer = browse(server)
-    for _ in range(3):
-        await writer.publish(room)
-    await stream.take(text(2))
-    position = stream.position_after(lambda message: message.get("seq") == 2)
-    server.kill()
-    await stream.close()
-    server = servers.serve(tmp_path, port=server.port, rooms=[OPEN])
-    stream = await Events.open(server, f"/events/{room}", headers={"last-event-id": position})
-    await browse(server).publish(room)
-    await stream.take(text(4))
-    assert seqs(stream, room) == [3, 4] and stream.all(RESET) == []
-    await stream.close()
-    server.kill()
 
 
 async def test_two_readers_of_one_room_get_the_same_bytes(dev, browse, room):

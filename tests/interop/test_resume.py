@@ -4,8 +4,6 @@ import pytest
 
 from support.clients import both_peers
 
-ANONYMOUS = {"pattern": "*", "anonymous": ["*"]}
-
 
 async def filled(connect, server, room, count):
     """A client that has joined and published `count` messages; and the epoch."""
@@ -35,57 +33,10 @@ async def test_a_reader_resumes_where_it_was(dev, connect, room, form):
     assert reader.all({"type": "system", "data": {"event": "reset"}}) == []
 
 
-async def test_resuming_at_the_head_brings_nothing_twice(dev, connect, room):
-    writer, epoch = await filled(connect, dev, room, 3)
-    reader = await connect(dev)
-    ack = await reader.join(room, since={"epoch": epoch, "seq": 3})
-    assert (ack["recovered"], ack["from"], ack["seq"]) == (True, 3, 3)
-    await writer.text(room, n=4)
-    assert await next_seqs(reader, 1) == [4]
-
-
-async def test_since_wins_over_last(dev, connect, room):
-    _, epoch = await filled(connect, dev, room, 5)
-    reader = await connect(dev)
-    ack = await reader.join(room, since={"epoch": epoch, "seq": 1}, last=1)
-    assert ack["recovered"] is True and ack["from"] == 1
-    assert await next_seqs(reader, 4) == [2, 3, 4, 5]
-
-
-@both_peers
-@pytest.mark.parametrize("reason", ["epoch", "future"])
-async def test_a_position_that_can_not_be_honoured_is_told(dev, connect, room, reason):
-    writer, epoch = await filled(connect, dev, room, 3)
-    reader = await connect(dev)
-    since = {"epoch": "another", "seq": 1} if reason == "epoch" else {"epoch": epoch, "seq": 100}
-    ack = await reader.join(room, since=since)
-    assert (ack["recovered"], ack["from"], ack["seq"], ack["epoch"]) == (False, 3, 3, epoch)
-    assert ack["reset"] == reason
-    reset = await reader.take({"type": "system", "data": {"event": "reset"}})
-    told = reset["data"]
-    assert (told["room"], told["reason"], told["epoch"], told["seq"]) == (room, reason, epoch, 3)
-    await writer.text(room, n=4)
-    assert await next_seqs(reader, 1) == [4]
-    assert [message["seq"] for message in reader.logged(room)] == [4]
-
-
 async def test_a_future_position_changes_nothing_for_others(dev, connect, room):
     writer, epoch = await filled(connect, dev, room, 2)
     await (await connect(dev)).join(room, since={"epoch": epoch, "seq": 10**15})
     assert (await writer.text(room, n=3))["seq"] == 3
-
-
-async def test_a_position_older_than_what_is_kept(serve, connect, room):
-    server = serve(rooms=[ANONYMOUS | {"history": {"messages": 5}}])
-    _, epoch = await filled(connect, server, room, 20)
-    reader = await connect(server)
-    ack = await reader.join(room, since={"epoch": epoch, "seq": 3})
-    assert (ack["recovered"], ack["from"], ack["epoch"], ack["reset"]) == (False, 20, epoch, "too_old")
-    reset = await reader.take({"type": "system", "data": {"event": "reset", "reason": "too_old"}})
-    assert reset["data"]["seq"] == 20
-    kept = await connect(server)
-    assert (await kept.join(room, since={"epoch": epoch, "seq": 15}))["recovered"] is True
-    assert await next_seqs(kept, 5) == [16, 17, 18, 19, 20]
 
 
 async def test_ack_reset_missed_live_is_the_order(dev, connect, room):
@@ -109,15 +60,6 @@ async def test_missed_messages_are_followed_by_live_ones_under_load(dev, connect
     await reader.take({"type": "text", "seq": 600})
     assert [message["seq"] for message in reader.logged(room)] == list(range(1, 601))
     assert [message["data"]["n"] for message in reader.logged(room)] == list(range(1, 601))
-
-
-async def test_a_forged_position_of_another_room_shows_nothing_of_it(dev, connect, room):
-    _, epoch = await filled(connect, dev, room, 5)
-    other = await connect(dev)
-    ack = await other.join(room + "x", since={"epoch": epoch, "seq": 1})
-    assert ack["recovered"] is False and ack["reset"] == "epoch"
-    await other.settled()
-    assert other.logged(room) == [] and other.logged(room + "x") == []
 
 
 @pytest.mark.parametrize("since", ["e", "e.", ".1", "e.x", "e.-1", "x" * 33 + ".1", "ä.1", "e.1.2.x"])

@@ -12,6 +12,7 @@ import ssl
 from urllib.parse import quote, urlencode
 
 import httpx
+from websockets import WebSocketException
 
 from support.clients import OPEN_SECONDS, PATIENCE, Client, Closed, Websockets, holds, new_session
 from support.http2 import Http2Websocket
@@ -144,9 +145,12 @@ class Participant:
         return told if len(rooms) > 1 else told[rooms[0]]
 
     async def cut(self):
-        """Loses the connection without a word."""
+        """Loses its connections without a word."""
         if self.links:
             await self.link.cut()
+        if self._http:
+            await self._http.aclose()
+            self._http = None
 
     async def ended(self):
         """Waits for the server to end it; returns the word for why."""
@@ -154,10 +158,9 @@ class Participant:
         return self._why()
 
     async def release(self):
-        for link in self.links:
+        for link in self.links[:-1]:
             await link.cut()
-        if self._http:
-            await self._http.aclose()
+        await self.cut()
 
     def _attach(self, link):
         link.kept = None
@@ -210,13 +213,15 @@ class Socketed(Participant):
 
     async def _join(self, rooms, wants):
         for room in rooms:
-            self.told[room] = await self._ask("join", room, wants)
             self.rooms += [room] if room not in self.rooms else []
+            self.wants[room] = wants
+            self.told[room] = await self._ask("join", room, wants)
         return self.told
 
-    def position(self, room):
-        """Where it stands: what it was told last."""
-        told = self.told[room]
+    def where(self, room):
+        """Its position in the room: what it was told last, or else what it began with."""
+        if not (told := self.told.get(room)):
+            return self.wants[room].get("since")
         epoch, seq = told["epoch"], told["from"]
         for message in self.link.seen:
             if holds(message, RESET) and message["data"]["room"] == room:
@@ -227,10 +232,11 @@ class Socketed(Participant):
 
     async def resume(self):
         """Connects anew and goes on from where it stands in each room."""
-        positions = {room: self.position(room) for room in self.rooms}
+        positions = {room: self.where(room) for room in self.rooms}
         await self.open()
-        told = [await self.join(room, since=since) for room, since in positions.items()]
-        return told[0]
+        for room, since in positions.items():
+            await self._join([room], self.wants[room] | {"since": since})
+        return self.told[self.rooms[0]]
 
     async def refresh(self, token):
         self.token = token
@@ -300,6 +306,10 @@ class OneWay(Participant):
             url = url.copy_add_param("room", room)
         return await self._begin(url, position)
 
+    def where(self, room):
+        """Its position in the room."""
+        return part(self.position(), room)
+
     async def resume(self):
         """Asks anew from where it stands."""
         return (await self._read(self.position()))[self.rooms[0]]
@@ -335,14 +345,14 @@ class OneWay(Participant):
 
 class WebSocket(Socketed):
     async def connect(self, url):
-        return await Websockets.open(url, {}, True, ())
+        try:
+            return await Websockets.open(url, {}, True, (), self.context or None)
+        except (OSError, EOFError, WebSocketException) as error:
+            raise Closed(1006, "", repr(error)) from None
 
 
 class SecureWebSocket(WebSocket):
     secure, scheme = True, "wss"
-
-    async def connect(self, url):
-        return await Websockets.open(url, {}, True, (), self.context)
 
 
 class WebSocketInHttp2(Socketed):
@@ -358,6 +368,7 @@ class EventStream(OneWay):
     kind = "events"
 
     def position(self):
+        """What an `EventSource` would send as `Last-Event-ID`."""
         ids = [block.id for link in self.links for block in link.peer.blocks if block.id]
         return ids[-1] if ids else None
 
@@ -410,7 +421,7 @@ class LongPoll(OneWay):
             url = url.copy_set_param("since", position)
         peer = PollPeer(url, lambda: self.headers, self.context)
         try:
-            answer = await peer.poll()
+            answer = await peer.poll(timeout=0)
         except Closed as closed:
             await peer.release()
             raise Refused(closed.problem) if closed.problem else closed from None

@@ -5,6 +5,7 @@ import json
 from collections import deque
 
 import httpx
+from h2.exceptions import ProtocolError
 from httpx_sse import EventSource
 
 from support.clients import PATIENCE, Client, Closed
@@ -34,7 +35,7 @@ class EventsPeer:
             block = await anext(self.events)
         except StopAsyncIteration:
             raise Closed(1000) from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, ProtocolError) as error:
             raise Closed(1006, "", repr(error)) from None
         self.blocks.append(block)
         return block.data
@@ -90,9 +91,9 @@ class PollPeer:
             await self.poll()
         return self.waiting.popleft()
 
-    async def poll(self):
+    async def poll(self, **query):
         """Polls once, from where the last answer led to; returns the answer."""
-        url = self.url.copy_set_param("since", self.position) if self.position else self.url
+        url = self.url.copy_merge_params(query | ({"since": self.position} if self.position else {}))
         if self.versions:
             known = ",".join(f"{room}={v}" for room, v in self.versions.items())
             url = url.copy_set_param("v", known)
