@@ -33,11 +33,18 @@ struct Stay {
     hold: Hold,
     /// Further connections of the session, a stream beside a socket; most have none.
     others: Vec<ConnectionId>,
+    /// When a good-bye was said beside the connection (ms): it may overtake the end of a stream.
+    bye_ms: Option<u64>,
 }
 
 impl Stay {
+    fn new(session: &SessionId, hold: Hold) -> Self {
+        Self { session: session.clone(), hold, others: Vec::new(), bye_ms: None }
+    }
+
     /// A sign of life without a socket changes nothing for a session that has one.
     fn renew(&mut self, hold: Hold) {
+        self.bye_ms = None;
         match (self.hold, hold) {
             (Hold::Connection(_), Hold::Until(_)) => {}
             (Hold::Connection(older), Hold::Connection(newer)) if older != newer => {
@@ -141,8 +148,7 @@ impl Roster {
         self.note_end(who, hold);
         let next_arrival = self.arrivals.last_key_value().map_or(0, |(last, _)| last + 1);
         let Some(seat) = self.users.get_mut(&who.user) else {
-            let stays =
-                SmallVec::from_iter([Stay { session: who.session.clone(), hold, others: Vec::new() }]);
+            let stays = SmallVec::from_iter([Stay::new(&who.session, hold)]);
             let seat = Seat {
                 arrival: next_arrival,
                 state: state.unwrap_or_default(),
@@ -158,7 +164,7 @@ impl Roster {
         let mut changed = stay.is_none();
         match stay {
             Some(stay) => stay.renew(hold),
-            None => seat.stays.push(Stay { session: who.session.clone(), hold, others: Vec::new() }),
+            None => seat.stays.push(Stay::new(&who.session, hold)),
         }
         if let Some(state) = state {
             changed |= seat.state != state || seat.info != who.info;
@@ -175,7 +181,8 @@ impl Roster {
             .is_some_and(|seat| seat.stays.iter().any(|stay| stay.session == who.session))
     }
 
-    /// A session says that it goes: from the connection that holds it, or from nowhere if none does.
+    /// A session says that it goes: from the connection that holds it, or from nowhere, which counts if none does
+    /// or as soon as none does.
     pub(crate) fn leave(
         &mut self,
         now_ms: u64,
@@ -184,16 +191,19 @@ impl Roster {
     ) -> Option<Told> {
         let stay = self.stay(who)?;
         let goes = connection.map_or(stay.is_leased(), |id| stay.let_go(id));
+        stay.bye_ms = (!goes && connection.is_none()).then_some(now_ms).or(stay.bye_ms);
         self.remove(now_ms, &who.user, |stay| goes && stay.session == who.session)
     }
 
-    /// A connection was lost without a word: its session has the grace to come back.
+    /// A connection was lost: its session has the grace to come back, unless it has just said that it goes.
     pub(crate) fn lose(&mut self, now_ms: u64, who: &Identity, connection: ConnectionId) {
-        let grace = Hold::Until(now_ms + self.rule.grace.as_millis() as u64);
+        let grace_ms = self.rule.grace.as_millis() as u64;
         let Some(stay) = self.stay(who) else { return };
         if stay.let_go(connection) {
-            stay.hold = grace;
-            self.note_end(who, grace);
+            let gone = stay.bye_ms.is_some_and(|bye_ms| now_ms <= bye_ms + grace_ms);
+            let end = Hold::Until(if gone { now_ms } else { now_ms + grace_ms });
+            stay.hold = end;
+            self.note_end(who, end);
         }
     }
 
@@ -394,6 +404,28 @@ mod tests {
         assert!(room.expire(60_000).is_empty());
         assert_eq!(brief(room.leave(60_000, &who("ada", 'a'), None)), "-");
         assert_eq!(brief(room.leave(60_000, &who("ada", 'a'), Some(ConnectionId(1)))), "leave x0 v3 of 0");
+    }
+
+    #[test]
+    fn a_good_bye_that_overtakes_the_end_of_its_stream_counts() {
+        let mut room = roster(100);
+        let ada = who("ada", 'a');
+        room.enter(0, &ada, on(1), None);
+        assert_eq!(brief(room.leave(0, &ada, None)), "-");
+        room.lose(1, &ada, ConnectionId(1));
+        assert_eq!(brief(room.expire(1).pop()), "leave x0 v2 of 0");
+
+        room.enter(10, &ada, on(2), None);
+        room.leave(10, &ada, None);
+        room.enter(11, &ada, on(3), None);
+        room.lose(12, &ada, ConnectionId(2));
+        room.lose(12, &ada, ConnectionId(3));
+        assert!(room.expire(12).is_empty(), "whoever comes back has not gone");
+
+        room.enter(20, &ada, on(4), None);
+        room.leave(20, &ada, None);
+        room.lose(60_000, &ada, ConnectionId(4));
+        assert!(room.expire(60_000).is_empty(), "a good-bye of long ago says nothing");
     }
 
     #[test]
