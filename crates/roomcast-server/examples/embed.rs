@@ -26,6 +26,7 @@ async fn main() -> io::Result<()> {
         origins: Origins::loopback(),
         cookie: None,
         playground: true,
+        pin: None,
     };
     let app = Router::new()
         .route("/", get(|| async { "an app of your own; its live part is at /realtime/ws" }))

@@ -10,7 +10,9 @@ use roomcast_session::Identity;
 
 use crate::{
     auth::{AuthError, Authenticator, Credentials, Origins, Place, session},
-    http, playground, websocket,
+    http, playground,
+    tls::Pin,
+    websocket,
 };
 
 /// The server's parts, made once.
@@ -26,6 +28,8 @@ pub struct App {
     pub cookie: Option<String>,
     /// Whether the playground is served at `/`; for `dev`.
     pub playground: bool,
+    /// What clients of WebTransport are told of its certificate, if nobody vouches for it; for `dev`.
+    pub pin: Option<Pin>,
 }
 
 impl App {

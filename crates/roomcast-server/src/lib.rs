@@ -5,16 +5,21 @@
 
 mod accept;
 mod app;
+mod arrival;
 pub mod auth;
 mod http;
 mod playground;
 mod proxies;
 mod query;
 mod server;
+mod short_lived;
 mod tls;
 mod websocket;
+#[cfg_attr(not(feature = "webtransport"), path = "no_webtransport.rs")]
+mod webtransport;
 
 pub use app::{App, router};
 pub use proxies::TrustedProxy;
-pub use server::{Settings, serve};
-pub use tls::{Tls, TlsError};
+pub use server::{Listeners, Settings, serve};
+pub use short_lived::ShortLived;
+pub use tls::{Pin, Tls, TlsError};

@@ -43,6 +43,14 @@ impl fmt::Display for TrustedProxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Client(IpAddr);
 
+#[cfg(feature = "webtransport")]
+impl Client {
+    /// Whoever is at this address, with no proxy between.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self(address)
+    }
+}
+
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,6 +20,7 @@ use crate::{
     app::{App, router},
     proxies::{TrustedProxy, find_client},
     tls::Tls,
+    webtransport,
 };
 
 /// Deadlines and limits of the doors.
@@ -27,6 +28,12 @@ use crate::{
 pub struct Settings {
     /// A certificate to speak TLS with; without one whatever stands in front speaks it, or nobody.
     pub tls: Option<Tls>,
+    /// A certificate to speak QUIC with, on which WebTransport is carried; without one there is none.
+    pub quic: Option<Tls>,
+    /// QUIC handshakes at once. From half of it on an address must be proven first; over it a handshake is refused.
+    pub quic_handshakes_max: usize,
+    /// Bytes of datagrams that wait for one client, and for us from it; more, and the oldest are dropped.
+    pub datagram_buffer_bytes: usize,
     /// Who is believed when it says for whom it asks.
     pub trusted_proxies: Arc<[TrustedProxy]>,
     /// Sockets at once. Over it: 503 and closed.
@@ -47,6 +54,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tls: None,
+            quic: None,
+            quic_handshakes_max: 1_000,
+            datagram_buffer_bytes: 64 * 1024,
             trusted_proxies: Arc::default(),
             connections_max: 1_000_000,
             first_byte_timeout: Duration::from_secs(10),
@@ -84,28 +94,38 @@ impl Doors {
     }
 }
 
+/// Sockets to listen on.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// For HTTP and what it carries.
+    pub tcp: Vec<TcpListener>,
+    /// For QUIC, on the same ports.
+    pub udp: Vec<UdpSocket>,
+}
+
 /// Serves `app` on the listeners until `stop` resolves, then comes to an orderly end: new connections are no
 /// longer taken, clients are told when to come back, requests in flight are answered.
 ///
 /// Errors: a listener that the runtime won't take.
 pub async fn serve(
     app: Arc<App>,
-    listeners: Vec<TcpListener>,
+    listeners: Listeners,
     settings: Settings,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let hub = app.hub.clone();
     let Settings { shutdown_timeout, reconnect_spread, .. } = settings;
     let proxies = settings.trusted_proxies.clone();
-    let routes: Router = router(app).layer(middleware::from_fn_with_state(proxies, find_client));
+    let routes: Router = router(app.clone()).layer(middleware::from_fn_with_state(proxies, find_client));
     let doors = Arc::new(Doors { settings, hub: hub.clone(), speaking: Arc::default() });
     let (ending, until_end) = watch::channel(());
     let mut accepting = tokio::task::JoinSet::new();
-    for listener in listeners {
+    for listener in listeners.tcp {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
         accepting.spawn(accept(listener, routes.clone(), doors.clone(), until_end.clone()));
     }
+    webtransport::listen(listeners.udp, (&app, &doors, &until_end), &mut accepting)?;
     drop(until_end);
     stop.await;
     accepting.shutdown().await;

@@ -11,6 +11,8 @@ use rustls::{
     sign::CertifiedKey,
 };
 use tokio_rustls::TlsAcceptor;
+#[cfg(feature = "webtransport")]
+use web_transport_quinn::quinn::crypto::rustls::QuicServerConfig;
 
 /// What is spoken inside, the favourite first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -19,6 +21,12 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[derive(Debug)]
 pub struct TlsError(String);
 
+impl TlsError {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -26,6 +34,33 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
+
+/// What a client must know of a certificate that nobody vouches for.
+#[derive(Clone, Debug)]
+pub struct Pin(Arc<RwLock<Known>>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    /// SHA-256 of its DER, base64url.
+    pub(crate) hash: String,
+    /// When it expires, in seconds since the Unix epoch.
+    pub(crate) not_after: u64,
+}
+
+impl Pin {
+    pub(crate) fn to(known: Known) -> Self {
+        Self(Arc::new(RwLock::new(known)))
+    }
+
+    pub(crate) fn renew(&self, known: Known) {
+        *self.0.write() = known;
+    }
+
+    /// What is to be known now.
+    pub(crate) fn known(&self) -> Known {
+        self.0.read().clone()
+    }
+}
 
 /// A door with TLS.
 #[derive(Clone)]
@@ -70,6 +105,21 @@ impl Tls {
         let provider = aws_lc_rs::default_provider();
         *self.certificate.0.write() = Arc::new(certified(certificate, key, &provider)?);
         Ok(())
+    }
+
+    /// The same certificate for QUIC, on which HTTP/3 is spoken. Nothing is taken before the handshake is done
+    /// (0-RTT): it could be sent again by anybody.
+    #[cfg(feature = "webtransport")]
+    pub(crate) fn quic(&self) -> Result<QuicServerConfig, TlsError> {
+        let quic = |error: &dyn fmt::Display| TlsError(format!("QUIC can't be set up: {error}"));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| quic(&error))?
+            .with_no_client_auth()
+            .with_cert_resolver(self.certificate.clone());
+        config.alpn_protocols = vec![web_transport_quinn::ALPN.into()];
+        config.max_early_data_size = 0;
+        config.try_into().map_err(|error| quic(&error))
     }
 
     pub(crate) fn acceptor(&self) -> &TlsAcceptor {

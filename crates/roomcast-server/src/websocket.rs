@@ -25,16 +25,18 @@ use hyper::{
     upgrade::{OnUpgrade, Upgraded},
 };
 use hyper_util::{rt::TokioIo, server::conn::auto};
-use roomcast_hub::{Connection, Departure, Entrance, Hub, Line, NotAdmitted, Turn};
-use roomcast_protocol::{Close, Join, Limits, Position, Positions, Queue, RoomName, SUBPROTOCOL, Wire};
-use roomcast_session::Identity;
+use roomcast_hub::{Connection, Departure, Hub, Line, Turn};
+use roomcast_protocol::{Close, Queue, SUBPROTOCOL, Wire};
 use roomcast_websocket::{CloseCode, Decoder, DecoderLimits, Event, Role, Violation, handshake};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf},
     net::TcpStream,
 };
 
-use crate::{app::App, auth::AuthError, proxies::Client, query::Query};
+use crate::{
+    app::App,
+    arrival::{Arrival, Refusal},
+};
 
 /// Bytes of the buffer that a thread reads into.
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -49,7 +51,7 @@ thread_local! {
 
 /// `GET /ws`
 pub(crate) async fn open(State(app): State<Arc<App>>, request: Request) -> Response {
-    upgrade(app, None, request)
+    upgrade(&app, None, request)
 }
 
 /// `GET /ws/{room}`
@@ -58,21 +60,18 @@ pub(crate) async fn open_bound(
     Path(room): Path<String>,
     request: Request,
 ) -> Response {
-    upgrade(app, Some(room), request)
+    upgrade(&app, Some(&room), request)
 }
 
-/// What the request of a connection came to, to be told once it is upgraded.
-struct Arrival {
-    client: Option<Client>,
-    identity: Result<Identity, AuthError>,
-    attempt: u32,
-    bound: Option<Result<(RoomName, Join), String>>,
+/// A handshake that was accepted, to be gone on with once it is upgraded.
+struct Handshake {
+    arrival: Result<Arrival, Refusal>,
     wire: Wire,
     decoder: Decoder,
 }
 
 /// Accepts every well-formed handshake; what there is to say against it comes as a Close frame.
-fn upgrade(app: Arc<App>, room: Option<String>, mut request: Request) -> Response {
+fn upgrade(app: &App, room: Option<&str>, mut request: Request) -> Response {
     let checked = match request.extensions().get::<Protocol>() {
         Some(protocol) if protocol.as_str() == "websocket" => handshake::check_connect(&request),
         _ => handshake::check_request(&request),
@@ -102,93 +101,37 @@ fn upgrade(app: Arc<App>, room: Option<String>, mut request: Request) -> Respons
     {
         response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
-    let query = Query::of(request.uri());
-    let arrival = Arrival {
-        client: request.extensions().get().copied(),
-        identity: app.identify(request.headers(), request.uri()).map(|(identity, _)| identity),
-        attempt: query.number("attempt").unwrap_or(0),
-        bound: room.map(|room| bind(&room, &query, limits)),
-        wire,
-        decoder,
-    };
-    tokio::spawn(run(app, upgraded, arrival));
+    let head = (request.headers(), request.uri());
+    let client = request.extensions().get().copied();
+    let arrival = Arrival::of(app, head, room, (client, "WebSocket"));
+    let handshake = Handshake { arrival, wire, decoder };
+    tokio::spawn(run(app.hub.clone(), upgraded, handshake));
     response
 }
 
-/// What the path and query say of a room. The error is for the close's reason.
-fn bind(room: &str, query: &Query<'_>, limits: &Limits) -> Result<(RoomName, Join), String> {
-    let room = RoomName::new(room).map_err(|error| error.to_string())?;
-    let since = query.text("since").map(|since| {
-        // A position that can't be read is one of a log that there never was: the reader is told to reload.
-        Positions::parse(&since, limits.position_bytes_max)
-            .unwrap_or_else(|_| Positions::One(Position::none()))
-    });
-    let last = query.number("last").map(|last: usize| last.min(limits.history_page_max));
-    Ok((room, Join { since, last, member: query.text("presence").as_deref() != Some("0"), state: None }))
-}
-
 /// A connection's life after the handshake.
-async fn run(app: Arc<App>, upgraded: OnUpgrade, arrival: Arrival) {
+async fn run(hub: Hub, upgraded: OnUpgrade, handshake: Handshake) {
     let Ok(upgraded) = upgraded.await else { return };
+    let Handshake { arrival, wire, decoder } = handshake;
+    let enter = |line| match arrival {
+        Ok(arrival) => arrival.enter(&hub, line, wire),
+        Err(refusal) => Err((line, refusal)),
+    };
     match socket_of(upgraded) {
-        Ok((socket, early)) => match let_in(&app, Line::Socket(socket), arrival) {
-            Ok((connection, decoder)) => {
+        Ok((socket, early)) => match enter(Line::Socket(socket)) {
+            Ok(connection) => {
                 let unread = (!early.is_empty()).then(|| early.to_vec().into_boxed_slice());
                 // A task of its own: what it holds is what an idle connection costs.
-                tokio::spawn(Reader { hub: app.hub.clone(), connection, decoder, unread, source: Own });
+                tokio::spawn(Reader { hub: hub.clone(), connection, decoder, unread, source: Own });
             }
-            Err(Refused { line: Line::Socket(socket), farewell }) => refuse(socket, &farewell).await,
+            Err((Line::Socket(socket), refusal)) => refuse(&hub, socket, &refusal).await,
             Err(_) => {}
         },
-        Err(upgraded) => match let_in(&app, Line::Pipe, arrival) {
-            Ok((connection, decoder)) => {
-                carry(app.hub.clone(), (connection, decoder), TokioIo::new(upgraded)).await;
-            }
-            Err(Refused { farewell, .. }) => refuse(TokioIo::new(upgraded), &farewell).await,
+        Err(upgraded) => match enter(Line::Pipe) {
+            Ok(connection) => carry(hub.clone(), (connection, decoder), TokioIo::new(upgraded)).await,
+            Err((_, refusal)) => refuse(&hub, TokioIo::new(upgraded), &refusal).await,
         },
     }
-}
-
-/// Somebody who is not let in, and the close to tell.
-struct Refused {
-    line: Line,
-    farewell: Queue,
-}
-
-impl Refused {
-    fn new(hub: &Hub, line: Line, close: Close, message: &str) -> Self {
-        let mut farewell = Queue::default();
-        farewell.push_close(hub.now().wall, close, message);
-        Self { line, farewell }
-    }
-}
-
-fn let_in(app: &App, line: Line, arrival: Arrival) -> Result<(Arc<Connection>, Decoder), Refused> {
-    let Arrival { client, identity, attempt, bound, wire, decoder } = arrival;
-    let identity = match identity {
-        Ok(identity) => identity,
-        Err(error) => {
-            let client = client.map(tracing::field::display);
-            tracing::info!(
-                client,
-                code = error.code().name(),
-                reason = error.message(),
-                "refused a WebSocket"
-            );
-            return Err(Refused::new(&app.hub, line, error.close(), error.message()));
-        }
-    };
-    let (bound, invalid_room) = match bound {
-        Some(Err(message)) => (None, Some(message)),
-        bound => (bound.and_then(Result::ok), None),
-    };
-    let admitted = app.hub.admit(Entrance { line, wire, identity, attempt, bound });
-    let connection = admitted
-        .map_err(|NotAdmitted { line, close, message }| Refused::new(&app.hub, line, close, message))?;
-    if let Some(message) = invalid_room {
-        close(&app.hub, &connection, Close::InvalidRoom, &message);
-    }
-    Ok((connection, decoder))
 }
 
 /// Carries a connection over what only one task can write: TLS, or a stream of HTTP/2.
@@ -239,14 +182,10 @@ fn socket_of(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
     Ok((parts.io.into_inner(), parts.read_buf))
 }
 
-fn close(hub: &Hub, connection: &Arc<Connection>, close: Close, message: &str) {
-    let mut turn = hub.turn(connection);
-    turn.close(close, message);
-    turn.finish();
-}
-
 /// Says the close to somebody who is not let in, and waits a little for them to hang up.
-async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(mut io: T, farewell: &Queue) {
+async fn refuse<T: AsyncRead + AsyncWrite + Unpin>(hub: &Hub, mut io: T, refusal: &Refusal) {
+    let mut farewell = Queue::default();
+    farewell.push_close(hub.now().wall, refusal.close, &refusal.message);
     let told = async {
         io.write_all(farewell.bytes()).await?;
         io.shutdown().await?;

@@ -6,7 +6,7 @@ use roomcast_engine_disk::Disk;
 use roomcast_hub::{Hub, engine::Memory};
 use roomcast_protocol::{Grants, Rights};
 use roomcast_server::{
-    App, Settings,
+    App, Settings, ShortLived,
     auth::{Authenticator, Keys, Origins, Requirements},
 };
 use tokio::runtime::Runtime;
@@ -38,6 +38,8 @@ pub(crate) struct Assembly {
     /// The store, if there is one; it belongs to this process from now on.
     disk: Option<Disk>,
     certificate: Option<Certificate>,
+    /// What QUIC shows where nobody has a certificate.
+    short_lived: Option<ShortLived>,
     authenticator: Arc<Authenticator>,
     origins: Origins,
 }
@@ -51,11 +53,15 @@ impl Assembly {
         };
         let authenticator = Arc::new(authenticator(mode, &config, loaded)?);
         let certificate = Certificate::of(&config, &loaded.directory())?;
+        let short_lived = match mode {
+            Mode::Dev if config.server.webtransport => Some(short_lived()?),
+            _ => None,
+        };
         let disk = match data_directory(&config, loaded) {
             Some(directory) => Some(open(&directory, &config)?),
             None => None,
         };
-        Ok(Self { mode, config, disk, certificate, authenticator, origins })
+        Ok(Self { mode, config, disk, certificate, short_lived, authenticator, origins })
     }
 
     /// Prints the banner and serves until a signal says stop.
@@ -80,8 +86,12 @@ impl Assembly {
         console::line(banner).ok();
         let certificate = self.certificate.take();
         let tls = certificate.as_ref().map(Certificate::tls);
-        let settings = Settings { tls, ..self.config.server.settings() };
+        let quic = tls.clone().or_else(|| self.short_lived.as_ref().map(ShortLived::tls));
+        let settings = Settings { tls, quic, ..self.config.server.settings() };
         if let Some(certificate) = certificate {
+            tokio::spawn(certificate.keep_fresh());
+        }
+        if let Some(certificate) = self.short_lived.clone() {
             tokio::spawn(certificate.keep_fresh());
         }
         let stop = async {
@@ -107,6 +117,7 @@ impl Assembly {
             origins: self.origins,
             cookie: self.config.auth.cookie,
             playground: self.mode == Mode::Dev,
+            pin: self.short_lived.map(|certificate| certificate.pin()),
         }
     }
 }
@@ -119,6 +130,10 @@ pub(crate) fn data_directory(config: &Config, loaded: &Loaded) -> Option<PathBuf
 fn open(directory: &std::path::Path, config: &Config) -> Result<Disk, Failure> {
     let disk = Disk::open(directory, config.disk.settings(config.idempotency));
     disk.map_err(|error| Failure::said(error.to_string()))
+}
+
+fn short_lived() -> Result<ShortLived, Failure> {
+    ShortLived::new().map_err(|error| Failure::said(error.to_string()))
 }
 
 /// Names what failed.

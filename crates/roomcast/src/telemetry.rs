@@ -6,9 +6,12 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::{Config, LogFormat};
 
+/// It shows the whole URL of every session, and so its token; what there is to know our own code says.
+const MUTE: &str = "web_transport_quinn=off";
+
 /// Starts logging as configured, for the rest of the process.
 pub(crate) fn start(config: &Config) {
-    let filter = EnvFilter::new(config.log.as_str());
+    let filter = EnvFilter::new(config.log.as_str()).add_directive(MUTE.parse().expect("a directive"));
     let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => lines.with_ansi(wants_colour()).init(),

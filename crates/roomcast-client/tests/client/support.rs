@@ -10,7 +10,7 @@ use roomcast_client::{Backoff, Builder, Client, Event, Message, Room, Status};
 use roomcast_hub::{Hub, RoomRule};
 use roomcast_protocol::{Grants, Limits, Pattern};
 use roomcast_server::{
-    App, Settings,
+    App, Listeners, Settings,
     auth::{Algorithm, Authenticator, Key, Keys, Origins, Signer},
 };
 use serde_json::Value;
@@ -76,6 +76,7 @@ impl Server {
             origins: Origins::loopback(),
             cookie: None,
             playground: false,
+            pin: None,
         };
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -83,7 +84,8 @@ impl Server {
         let settings = Settings { shutdown_timeout: Duration::from_secs(1), ..Settings::default() };
         let serving = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
-            roomcast_server::serve(Arc::new(app), vec![listener], settings, stopped).await.unwrap();
+            let listeners = Listeners { tcp: vec![listener], ..Listeners::default() };
+            roomcast_server::serve(Arc::new(app), listeners, settings, stopped).await.unwrap();
         });
         Self { hub, address, stop: Some(stop), serving }
     }

@@ -16,8 +16,10 @@ use prometheus_client::{
     registry::Registry,
 };
 use roomcast_hub::{Counters, Gauge, Hub};
+use roomcast_protocol::Code;
 
 use super::{Api, json, problem::Problem};
+use crate::tls::{Known, Pin};
 
 /// The API as `OpenAPI` 3.1 says it.
 pub(super) const DESCRIPTION: &str = include_str!("openapi.json");
@@ -28,6 +30,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/healthz", get(|| async { json(ok) }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/wt/certificate", get(certificate))
         .route("/openapi.json", get(|| async { json(|out| out.extend_from_slice(DESCRIPTION.as_bytes())) }))
 }
 
@@ -43,6 +46,18 @@ async fn ready(State(api): State<Api>) -> Response {
             .into_response();
     }
     json(ok)
+}
+
+/// What a browser must know before it can connect by WebTransport to a certificate that nobody vouches for.
+async fn certificate(State(api): State<Api>) -> Response {
+    let Some(Known { hash, not_after }) = api.app.pin.as_ref().map(Pin::known) else {
+        let message = "the certificate of this server needs no hash; or it speaks no WebTransport";
+        return Problem::new(Code::NotFound, message).into_response();
+    };
+    json(|out| {
+        let known = format!(r#"{{"algorithm":"sha-256","hash":"{hash}","not_after":{not_after}}}"#);
+        out.extend_from_slice(known.as_bytes());
+    })
 }
 
 async fn metrics(State(api): State<Api>) -> Response {

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::auth::{Algorithm, ApiKeys, Authenticator, Key, Keys, Origins, Requirements, Signer};
+use crate::{
+    ShortLived,
+    auth::{Algorithm, ApiKeys, Authenticator, Key, Keys, Origins, Requirements, Signer},
+};
 
 const SECRET: &str = "a secret of 32 bytes and a few more";
 const API_KEY: &str = "Bearer rk_0123456789abcdefghijklmnop";
@@ -61,6 +64,7 @@ impl Server {
             origins,
             cookie: Some("token".into()),
             playground: false,
+            pin: Some(ShortLived::new().unwrap().pin()),
         })))
     }
 

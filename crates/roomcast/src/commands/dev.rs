@@ -10,7 +10,7 @@ use crate::{
     assembly::{Assembly, Mode, data_directory},
     config::{Config, Engine, Loaded, Origin, Rule},
     failure::Failure,
-    listen::{self, Listening},
+    listen::{self, Listening, Wanted},
 };
 
 const EXAMPLES: &str = "\
@@ -47,7 +47,8 @@ impl Args {
             .chain(flag("--data", "disk.directory", self.data.as_ref()));
         let (config, loaded) = layers::usable(layers::without_file(&flags.collect::<Vec<_>>()))?;
         let (addresses, families_optional) = addresses(&config, loaded.origin("server.listen"))?;
-        let listening = listen::bind(&addresses, families_optional)?;
+        let wanted = Wanted { families_optional, quic: config.server.webtransport };
+        let listening = listen::bind(&addresses, wanted)?;
         tell_ignored_keys(&loaded);
         let config = open(config, &loaded);
         let banner = banner(&listening, data_directory(&config, &loaded).as_deref());

@@ -5,7 +5,7 @@ use crate::{
     assembly::{Assembly, Mode, data_directory},
     config::{Config, Loaded, Origin},
     failure::Failure,
-    listen::{self, Listening},
+    listen::{self, Listening, Wanted},
 };
 
 const EXAMPLES: &str = "\
@@ -36,7 +36,9 @@ impl Args {
         loaded.require_keys();
         let (config, loaded) = layers::usable(loaded)?;
         let families_optional = *loaded.origin("server.listen") == Origin::Default;
-        let listening = listen::bind(&config.server.listen, families_optional)?;
+        // QUIC is never in the clear: what stands in front and speaks TLS for us can't pass it on.
+        let quic = config.server.webtransport && config.server.tls_certificate.is_some();
+        let listening = listen::bind(&config.server.listen, Wanted { families_optional, quic })?;
         let banner = banner(&listening, &config, &loaded);
         Assembly::new(Mode::Serve, config, &loaded)?.run(listening, &banner)
     }

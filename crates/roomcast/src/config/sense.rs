@@ -25,6 +25,7 @@ pub(super) fn faults(config: &Config, directory: &Path) -> Vec<Fault> {
     faults.extend(limits(config));
     faults.extend(durability_without_disk(config));
     faults.extend(half_of_tls(config));
+    faults.extend(webtransport_left_out(config));
     faults
 }
 
@@ -52,6 +53,14 @@ fn half_of_tls(config: &Config) -> Option<Fault> {
     };
     let message = format!("TLS needs both a certificate and its key, and `{missing}` is missing");
     Some(Fault::error(present, message).help("name both files, or neither to speak without TLS"))
+}
+
+fn webtransport_left_out(config: &Config) -> Option<Fault> {
+    (config.server.webtransport && !cfg!(feature = "webtransport")).then(|| {
+        let message = "this `roomcast` was built without WebTransport";
+        Fault::error("server.webtransport", message)
+            .help("take this line out, or build with the feature `webtransport`")
+    })
 }
 
 fn repeated_ids(keys: &[TokenKey]) -> impl Iterator<Item = Fault> {

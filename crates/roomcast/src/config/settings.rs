@@ -102,6 +102,14 @@ table! {
         tls_certificate: Option<PathBuf> = None, such as "tls/fullchain.pem";
         /// The certificate's private key: the path of a PEM file.
         tls_key: Option<PathBuf> = None, such as "tls/privkey.pem";
+        /// Whether WebTransport is spoken too, on the UDP ports of the same numbers. It needs TLS, so there is none
+        /// without a certificate; `dev` makes one for it.
+        webtransport: bool = cfg!(feature = "webtransport");
+        /// QUIC handshakes at once. From half of it on an address must be proven first; over it a handshake is refused.
+        quic_handshakes_max: usize = Settings::default().quic_handshakes_max, in 1..=1_000_000;
+        /// Bytes of datagrams that wait for one WebTransport client, and for the server from it; more, and the oldest are
+        /// dropped.
+        datagram_buffer_bytes: usize = Settings::default().datagram_buffer_bytes, in 2_048..=16_777_216;
         /// Web pages that may connect: `https://example.com`, `https://*.example.com`, or `*` for every page.
         /// Without any, only pages that this server's own host serves. What is no browser always may.
         origins: Vec<String> = Vec::new();
@@ -128,6 +136,9 @@ impl Server {
     pub(crate) fn settings(&self) -> Settings {
         Settings {
             tls: None,
+            quic: None,
+            quic_handshakes_max: self.quic_handshakes_max,
+            datagram_buffer_bytes: self.datagram_buffer_bytes,
             trusted_proxies: self.trusted_proxies.clone().into(),
             connections_max: self.connections_max,
             first_byte_timeout: self.first_byte_timeout_seconds,
