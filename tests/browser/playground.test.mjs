@@ -358,6 +358,15 @@ async function lightness(page) {
   return Math.max(...colour.match(/\d+/g).map(Number).slice(0, 3));
 }
 
+test("however much is on the wire, the page is no longer than its window", async (t) => {
+  const { page, room, grace } = await openPair(t);
+  const texts = Array.from({ length: 60 }, (_, index) => `line ${index}`);
+  for (const content of texts) await post(server.url, room, { type: "text", data: { content } });
+  await grace.message(texts.at(-1)).waitFor();
+  await frames(page).filter({ hasText: texts.at(-1) }).nth(1).waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.scrollHeight), 900);
+});
+
 test("it fits a phone", async (t) => {
   const { page, ada, grace } = await openPair(t, { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true });
   await ada.composer.tap();

@@ -8,7 +8,7 @@ import { bothLive, frames, newRoom, openPlayground, side, startBrowser, startSer
 
 const TRANSPORTS = ["WebSocket", "SSE", "Long poll"];
 /** What a browser says of a server that isn't there, and of a socket to it. */
-const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED/;
+const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|status of 503/;
 
 let server;
 let browser;
@@ -114,11 +114,11 @@ for (const [index, transport] of TRANSPORTS.entries()) {
     }
   });
 
-  test(`${transport}: a server that keeps nothing is told from one that does`, async (t) => {
+  test(`${transport}: a server that is restarted and keeps nothing begins anew, and that is said`, async (t) => {
     const { first, again } = await restartable(t);
     const { grace } = await openPair(t, { url: first.url, over: [transport, transport], excused: GONE });
     await log(grace, ...five);
-    await first.kill();
+    await first.stop();
     await again();
     await grace.note("reset: epoch, the room's log has begun anew; nothing up to seq 5 was kept").waitFor();
     await log(grace, "anew");
