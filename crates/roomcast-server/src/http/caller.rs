@@ -33,7 +33,8 @@ impl Caller {
                 "{user} has {rights:?} in {room:?} and needs {wanted:?}; the token's \"rooms\" or the server's \
                  [[rooms]] rules give rights"
             ),
-        ))
+        )
+        .about(room))
     }
 }
 

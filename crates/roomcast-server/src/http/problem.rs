@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use roomcast_hub::RoomError;
 use roomcast_protocol::{
-    Code, InvalidName, Limits, Object, Position, Refusal,
+    Code, InvalidName, Limits, Object, Position, Refusal, RoomName,
     server::{self, Head},
 };
 
@@ -18,13 +18,15 @@ pub(super) struct Problem {
     pub(super) code: Code,
     message: String,
     retry_after: Option<Duration>,
+    /// Which room it is about, where several may have been asked for.
+    room: Option<RoomName>,
     /// Where the message stands that is not as durable as it should be.
     position: Option<Position>,
 }
 
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after: None, position: None }
+        Self { code, message: message.into(), retry_after: None, room: None, position: None }
     }
 
     pub(super) fn bad(message: impl Into<String>) -> Self {
@@ -44,6 +46,11 @@ impl Problem {
     /// The same, with the time after which it may be tried again.
     pub(super) fn after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// The same, about this room.
+    pub(super) fn about(self, room: &RoomName) -> Self {
+        Self { room: Some(room.clone()), ..self }
     }
 
     /// Why a room doesn't do what it is asked.
@@ -74,6 +81,7 @@ impl Problem {
         if let Some(wait) = self.retry_after {
             details.seconds("retry_after", wait);
         }
+        details.text_if("room", self.room.as_deref());
         self.write_position(&mut details);
         details.end();
     }
@@ -118,6 +126,14 @@ impl IntoResponse for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_room_is_named_where_it_is_known() {
+        let room = RoomName::new("chat:1").unwrap();
+        let mut details = Vec::new();
+        Problem::new(Code::Forbidden, "no").about(&room).write(StatusCode::FORBIDDEN, &mut details);
+        assert!(std::str::from_utf8(&details).unwrap().ends_with(r#","room":"chat:1"}"#));
+    }
 
     #[test]
     fn retry_after_rounds_up_to_seconds() {
