@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from support import server as servers
-from support.server import API_KEY
 from support.streams import Events, raw_blocks
 from support.tokens import mint
 
@@ -226,19 +225,6 @@ async def test_a_comment_keeps_an_idle_stream_alive(serve, room):
     blocks = await raw_blocks(server, f"/events/{room}", 3)
     assert [len(block) for block in blocks] == [4, 1, 1]
     assert blocks[1][0].startswith(":") and blocks[2][0].startswith(":")
-
-
-async def test_a_back_end_ends_the_streams_of_a_user(serve, events, browse, room):
-    server = serve()
-    stream = await events(server, f"/events/{room}", token=mint("ada"))
-    other = await events(server, f"/events/{room}", token=mint("bob"))
-    headers = {"authorization": f"Bearer {API_KEY}"}
-    answer = await browse(server).call("DELETE", "/users/ada/connections", headers=headers)
-    assert answer.json()["connections"] == 1
-    await stream.closed()
-    assert {"event": "kicked"}.items() <= stream.seen[-1]["data"].items() or stream.seen[-1]["type"] == "error"
-    await browse(server, token=mint("bob")).publish(room)
-    await other.take(text(1))
 
 
 async def test_two_readers_of_one_room_get_the_same_bytes(dev, browse, room):

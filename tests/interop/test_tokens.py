@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from support.clients import both_peers, new_session
+from support.clients import both_peers
 from support.tokens import mint
 
 ORIGIN = "https://app.example"
@@ -81,28 +81,6 @@ async def test_a_guest_where_a_rule_allows_one(serve, connect, room):
     assert (await guest.request("text", "open:" + room, {"x": 1}))["data"]["code"] == "forbidden"
 
 
-async def test_rights_of_a_token_hold_per_room(server, connect):
-    rights = {"read:*": ["join"], "all:*": ["*"], "past:*": ["join", "history"], "say:*": ["join", "send"]}
-    ada = await connect(server, token=mint("ada", rooms=rights))
-
-    async def code(type, room, data=None):
-        answer = await ada.request(type, room, data)
-        return answer["data"]["code"] if answer["type"] == "error" else "ack"
-
-    for room in ("read:1", "all:1", "past:1", "say:1"):
-        assert await code("join", room) == "ack"
-    assert await code("join", "else:1") == "forbidden"
-    assert await code("text", "read:1") == "forbidden"
-    assert await code("typing", "read:1") == "forbidden"
-    assert await code("history", "read:1") == "forbidden"
-    assert await code("history", "past:1") == "ack"
-    assert await code("text", "past:1") == "forbidden"
-    assert await code("text", "say:1") == "ack"
-    assert await code("history", "say:1") == "forbidden"
-    assert await code("text", "all:1") == "ack"
-    assert await code("history", "else:1") == "forbidden"
-
-
 async def test_without_the_right_presence_the_roster_is_hidden(server, connect):
     ada = await connect(server, token=mint("ada", rooms={"*": ["join"]}))
     joined = await ada.join("hall")
@@ -137,17 +115,6 @@ async def test_info_is_shown_in_presence(server, connect, room):
     assert (await ada.join(room))["members"][0]["info"] == {"name": "Ada L."}
 
 
-@both_peers
-async def test_a_session_ends_with_its_token(server, connect):
-    end = int(time.time()) + 3
-    ada = await connect(server, token=mint("ada", exp=end))
-    expiring = await ada.take({"type": "system", "data": {"event": "expiring"}}, 2)
-    assert 0 <= expiring["data"]["expires_in"] <= 3
-    closed = await ada.closed()
-    assert closed.code == 1008 and closed.reason.startswith("token_expired")
-    assert end - 0.1 <= time.time() <= end + 2
-
-
 async def test_the_end_of_a_token_is_told_in_time_and_not_before(serve, connect):
     end = int(time.time()) + 5
     server = serve(limits={"token_expiring_notice_seconds": 2})
@@ -167,36 +134,6 @@ async def test_a_token_is_refreshed_in_place(server, connect, room):
     witness = await connect(server, token=mint("bob", exp=end + 1))
     assert (await witness.closed()).reason.startswith("token_expired")
     await ada.text(room, content="still here, in the same room")
-
-
-async def test_another_user_s_token_is_refused_in_place(server, connect):
-    ada = await connect(server, token=mint("ada"))
-    answer = await ada.request("auth", data={"token": mint("bob")})
-    assert answer["type"] == "error" and answer["data"]["code"] == "forbidden"
-    answer = await ada.request("auth", data={"token": "nonsense"})
-    assert answer["type"] == "error" and answer["data"]["code"] == "unauthorized"
-    await ada.settled()
-
-
-async def test_fewer_rights_kick_from_the_rooms_lost(server, connect):
-    ada = await connect(server, token=mint("ada", rooms={"*": ["*"]}))
-    for room in ("keep:1", "lose:1", "lose:2"):
-        await ada.join(room)
-    assert (await ada.request("auth", data={"token": mint("ada", rooms={"keep:*": ["*"]})}))["type"] == "ack"
-    kicked = [(await ada.take({"type": "system", "data": {"event": "kicked"}}))["data"] for _ in range(2)]
-    assert {told["room"] for told in kicked} == {"lose:1", "lose:2"} and all(
-        told["reason"] for told in kicked
-    )
-    await ada.text("keep:1", content="x")
-    assert (await ada.request("text", "lose:1"))["type"] == "error"
-
-
-async def test_a_session_belongs_to_user_and_session(server, connect):
-    session = new_session()
-    ada = await connect(server, token=mint("ada"), session=session)
-    bob = await connect(server, token=mint("bob"), session=session)
-    await ada.settled()
-    await bob.settled()
 
 
 @both_peers

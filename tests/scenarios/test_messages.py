@@ -5,29 +5,10 @@ import re
 
 import pytest
 
-from support.participants import TRANSPORTS, Refused
-from support.server import API_KEY
+from scenarios.people import everybody_reads, refusal
+from support.participants import TRANSPORTS
 
 EPOCH = re.compile(r"[A-Za-z0-9_-]{1,32}")
-
-
-async def refusal(doing):
-    """The code that this is refused with."""
-    with pytest.raises(Refused) as refused:
-        await doing
-    return refused.value.code
-
-
-async def everybody_reads(room, *people):
-    """Waits until the server has all of them at the tip: what is ephemeral reaches nobody else."""
-    someone = people[0]
-    someone_token, someone.token = someone.token, API_KEY
-    try:
-        async with asyncio.timeout(10):
-            while (await someone.http("GET", f"/rooms/{room}"))["readers"] < len(people):
-                pass
-    finally:
-        someone.token = someone_token
 
 
 async def test_a_join_is_told_where_the_room_stands(person, room):

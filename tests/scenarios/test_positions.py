@@ -5,16 +5,10 @@ import signal
 
 import pytest
 
+from scenarios.people import publish
 from support.participants import RESET, TRANSPORTS, EventStreamInHttp2
 
 SHORT = [{"pattern": "*", "users": ["*"], "history": {"messages": 2}}]
-
-
-async def publish(one, room, count=1):
-    """Publishes without being in the room; returns the last ack."""
-    for _ in range(count):
-        ack = await one.http("POST", f"/rooms/{room}/messages", {"type": "text"})
-    return ack
 
 
 async def reset_of(one):

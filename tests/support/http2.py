@@ -1,6 +1,7 @@
 """A WebSocket inside HTTP/2 (RFC 8441), of PyPI's `h2` and the frames of `websockets`, behind the face of a peer."""
 
 import asyncio
+import contextlib
 from urllib.parse import urlsplit
 
 import h2.config
@@ -28,7 +29,7 @@ class Http2Websocket:
         peer.http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         machine = peer.http.state_machine
         machine._transitions = machine._transitions | GOES_ON
-        peer.ended, peer.writable = None, asyncio.Event()
+        peer.ended, peer.is_over, peer.writable = None, False, asyncio.Event()
         try:
             peer.reader, peer.writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=context)
             await peer._connect(parts)
@@ -79,7 +80,7 @@ class Http2Websocket:
                 self.frames.receive_data(event.data)
                 self._take_frames()
             case h2.events.StreamEnded() | h2.events.StreamReset():
-                raise EOFError("the stream ended")
+                self.is_over = True
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
                 self.writable.set()
 
@@ -96,14 +97,13 @@ class Http2Websocket:
         self.writer.write(self.http.data_to_send())
 
     async def _read(self):
-        try:
-            while True:
+        with contextlib.suppress(OSError, EOFError, h2.exceptions.ProtocolError):
+            while not self.is_over:
                 await self._events()
-        except (OSError, EOFError, h2.exceptions.ProtocolError):
-            close = self.frames.close_rcvd
-            self.ended = Closed(close.code, close.reason) if close else Closed(1006)
-            self.messages.put_nowait(self.ended)
-            self.writable.set()
+        close = self.frames.close_rcvd
+        self.ended = Closed(close.code, close.reason) if close else Closed(1006)
+        self.messages.put_nowait(self.ended)
+        self.writable.set()
 
     async def receive(self):
         message = await self.messages.get()

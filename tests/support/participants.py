@@ -59,9 +59,10 @@ class Participant:
     # It is a member while it polls, and for a lease after that.
     is_leased = False
 
-    def __init__(self, server, user, token=None, session=None, port=None, **claims):
-        self.user, self.session = user, session or new_session()
-        self.token = token or mint(user, **claims)
+    def __init__(self, server, user, token=None, session=None, port=None, attempt=None, **claims):
+        self.user, self.session, self.attempt = user, session or new_session(), attempt
+        # Without a name it is a guest.
+        self.token = token or (mint(user, **claims) if user else None)
         self.address = f"127.0.0.1:{port or server.port}"
         self.rooms, self.links, self.wants = [], [], {}
         self.context = trusting(*self.protocols) if self.secure else False
@@ -127,7 +128,8 @@ class Participant:
 
     @property
     def headers(self):
-        return {"authorization": f"Bearer {self.token}", "roomcast-session": self.session}
+        token = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        return token | {"roomcast-session": self.session}
 
     async def members(self, room):
         return await self.http("GET", f"/rooms/{room}/presence")
@@ -194,14 +196,13 @@ class Socketed(Participant):
     is_duplex = True
     scheme = "ws"
 
-    def __init__(self, server, user, attempt=None, **keywords):
+    def __init__(self, server, user, **keywords):
         super().__init__(server, user, **keywords)
-        self.attempt = attempt
         self.told = {}
 
     async def open(self):
-        query = {"session": self.session, "token": self.token}
-        query |= {"attempt": self.attempt} if self.attempt else {}
+        query = {"session": self.session, "token": self.token, "attempt": self.attempt}
+        query = {name: value for name, value in query.items() if value is not None}
         connecting = self.connect(f"{self.scheme}://{self.address}/ws?{urlencode(query)}")
         self._attach(Client(await asyncio.wait_for(connecting, OPEN_SECONDS)))
         self.told = {}
@@ -232,10 +233,11 @@ class Socketed(Participant):
 
     async def resume(self):
         """Connects anew and goes on from where it stands in each room."""
-        positions = {room: self.where(room) for room in self.rooms}
+        for room in self.rooms:
+            self.wants[room] = self.wants[room] | {"since": self.where(room)}
         await self.open()
-        for room, since in positions.items():
-            await self._join([room], self.wants[room] | {"since": since})
+        for room in self.rooms:
+            await self._join([room], self.wants[room])
         return self.told[self.rooms[0]]
 
     async def refresh(self, token):

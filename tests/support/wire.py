@@ -8,7 +8,7 @@ STALLING_BUFFER_BYTES = 4096
 
 
 class Wire:
-    """`port` leads to the server. `passed` is what the server has said; after `budget` bytes of it a connection is cut."""
+    """`port` leads to the server. `passed` is what that has said; after `budget` bytes of it a connection is cut."""
 
     def __init__(self, server, budget=None):
         self.server, self.budget = server, budget
