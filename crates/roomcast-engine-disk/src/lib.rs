@@ -22,7 +22,12 @@ mod sweep;
 mod tails;
 mod writer;
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use roomcast_hub::{
@@ -38,6 +43,8 @@ use logs::Logs;
 use writer::Writer;
 
 const MIB: usize = 1024 * 1024;
+/// How long a store that is dropped without being closed waits for its disk.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the engine may take, and how long it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +88,14 @@ pub struct Disk(Arc<Open>);
 #[derive(Debug)]
 struct Open {
     logs: Arc<Logs>,
-    thread: Mutex<Option<thread::JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
+}
+
+/// The thread that writes, and what tells that it has ended.
+#[derive(Debug)]
+struct Thread {
+    handle: thread::JoinHandle<()>,
+    ended: mpsc::Receiver<()>,
 }
 
 impl Disk {
@@ -90,33 +104,48 @@ impl Disk {
         let (store, found) = store::Store::open(directory, settings.disk_bytes_max)?;
         let logs = Arc::new(Logs::new(store.readers(), settings));
         let writer = Writer::new(store, logs.clone(), found);
-        let thread = thread::Builder::new()
+        let (running, ended) = mpsc::channel();
+        let run = move || {
+            let _running = running;
+            writer.run();
+        };
+        let handle = thread::Builder::new()
             .name("roomcast-disk".into())
-            .spawn(move || writer.run())
+            .spawn(run)
             .map_err(|error| OpenError::Io { what: "start the thread that writes", error })?;
-        Ok(Self(Arc::new(Open { logs, thread: Mutex::new(Some(thread)) })))
+        Ok(Self(Arc::new(Open { logs, thread: Mutex::new(Some(Thread { handle, ended })) })))
     }
 
     /// Commits what waits, marks the stop as a clean one and gives the directory up. What comes later is refused.
-    /// Waits for the disk.
-    pub fn close(&self) {
-        self.0.close();
+    /// Waits for the disk, but not longer than it may: one that doesn't answer keeps the directory until the process
+    /// ends. Answers whether all is done.
+    pub fn close(&self, patience: Duration) -> bool {
+        self.0.close(patience)
     }
 }
 
 impl Open {
-    fn close(&self) {
-        let Some(thread) = self.thread.lock().take() else { return };
+    fn close(&self, patience: Duration) -> bool {
+        let Some(Thread { handle, ended }) = self.thread.lock().take() else { return true };
         self.logs.inbox().close();
-        if thread.join().is_err() {
+        if ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::error!(
+                ?patience,
+                "the disk doesn't answer: what was acked is kept, of the rest nobody knows"
+            );
+            return false;
+        }
+        let whole = handle.join().is_ok();
+        if !whole {
             tracing::error!("the thread that writes to disk has failed; what was acked is kept");
         }
+        whole
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.close();
+        self.close(CLOSE_TIMEOUT);
     }
 }
 

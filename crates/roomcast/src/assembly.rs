@@ -1,6 +1,11 @@
 //! Puts the libraries together as configured, and runs them until a signal says stop.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use roomcast_engine_disk::Disk;
 use roomcast_hub::{Hub, engine::Memory};
@@ -20,6 +25,9 @@ use crate::{
     signals::Signals,
     telemetry,
 };
+
+/// What the disk has to write at the end, at least, however long the rest took.
+const CLOSE_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// For whom the server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,16 +78,25 @@ impl Assembly {
         allow_many_connections();
         keep_pages_small();
         let runtime = Runtime::new().map_err(cannot("start threads"))?;
-        let disk = self.disk.clone();
-        let served = runtime.block_on(self.serve(listening, banner));
-        // Everybody has been answered; what was taken is marked as whole.
-        disk.iter().for_each(Disk::close);
+        let (disk, time) = (self.disk.clone(), self.config.server.settings().shutdown_timeout);
+        let asked = OnceLock::new();
+        let served = runtime.block_on(self.serve(listening, banner, &asked));
+        // Everybody has been answered; what was taken is marked as whole, in what is left of the time.
+        let passed = asked.get().map_or(Duration::ZERO, Instant::elapsed);
+        if let Some(disk) = &disk {
+            disk.close(time.saturating_sub(passed).max(CLOSE_TIME_MIN));
+        }
         // What is left after the orderly end has had its time.
         runtime.shutdown_background();
         served
     }
 
-    async fn serve(mut self, listening: Listening, banner: &str) -> Result<(), Failure> {
+    async fn serve(
+        mut self,
+        listening: Listening,
+        banner: &str,
+        asked: &OnceLock<Instant>,
+    ) -> Result<(), Failure> {
         // Before anybody can know that there is something to stop.
         let signals = Signals::listen().map_err(cannot("wait for signals"))?;
         // Whoever started it may have closed the pipe once the first line was read; that is no reason to stop.
@@ -96,6 +113,7 @@ impl Assembly {
         }
         let stop = async {
             let signal = signals.first().await;
+            let _ = asked.set(Instant::now());
             tracing::info!(signal, "stopping; a second signal ends it at once");
         };
         let served = roomcast_server::serve(Arc::new(self.app()), listening.sockets, settings, stop).await;

@@ -10,7 +10,7 @@ use std::{
 use roomcast_engine_disk::{Disk, Settings};
 use roomcast_hub::engine::ReadError;
 
-use crate::support::{Directories, Room, copy, open};
+use crate::support::{Directories, PATIENCE, Room, copy, open};
 
 const COMMITS: usize = 40;
 const ROOMS: [&str; 3] = ["one", "two", "three"];
@@ -153,6 +153,6 @@ fn a_flipped_bit_in_the_log_is_named() {
 fn a_flipped_bit_in_the_database_is_named() {
     let recording = record();
     let (path, acked) = recording.moments.last().unwrap();
-    open(path).close();
+    open(path).close(PATIENCE);
     no_flip_is_a_wrong_answer(path, "roomcast.db", acked);
 }

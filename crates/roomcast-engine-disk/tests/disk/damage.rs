@@ -9,7 +9,7 @@ use roomcast_hub::{
 };
 use rusqlite::Connection;
 
-use crate::support::{Directories, Room, copy, open, rule};
+use crate::support::{Directories, PATIENCE, Room, copy, open, rule};
 
 /// A store with ten messages in one room, closed, after something was done to its database.
 fn damaged(sql: &str) -> (Directories, Disk) {
@@ -18,7 +18,7 @@ fn damaged(sql: &str) -> (Directories, Disk) {
     let disk = open(&path);
     let room = Room::of(&disk, "r");
     (1..=10).for_each(|i| drop(room.say(&i.to_string(), None).unwrap()));
-    disk.close();
+    disk.close(PATIENCE);
     Connection::open(path.join("roomcast.db")).unwrap().execute_batch(sql).unwrap();
     let disk = open(&path);
     (directories, disk)
@@ -90,7 +90,7 @@ fn a_crash_gives_new_epochs_where_acks_came_before_the_sync() {
     });
     let crashed = directories.fresh();
     copy(&path, &crashed);
-    disk.close();
+    disk.close(PATIENCE);
     let goes_on = |disk: &Disk| {
         let now = durabilities.map(|durability| room(disk, durability).epoch());
         [now[0] == before[0], now[1] == before[1], now[2] == before[2]]

@@ -11,7 +11,7 @@ use roomcast_protocol::Timestamp;
 use roomcast_session::Now;
 use rusqlite::Connection;
 
-use crate::support::{Directories, NOW, Room, open, rule};
+use crate::support::{Directories, NOW, PATIENCE, Room, open, rule};
 
 #[test]
 fn a_full_disk_refuses_and_loses_nothing() {
@@ -51,7 +51,7 @@ fn what_is_dropped_leaves_the_disk() {
     let large = "x".repeat(10_000);
     (0..1_000).for_each(|_| drop(room.say(&large, None).unwrap()));
     assert_eq!(room.0.bounds().head - room.0.bounds().floor, 10);
-    disk.close();
+    disk.close(PATIENCE);
     let bytes = std::fs::metadata(path.join("roomcast.db")).unwrap().len();
     assert!(bytes < 1_000_000, "ten messages of 10 kB take {bytes} bytes");
 }
@@ -61,7 +61,7 @@ fn a_closed_store_refuses() {
     let directories = Directories::default();
     let disk = open(&directories.fresh());
     let room = Room::of(&disk, "r");
-    disk.close();
+    disk.close(PATIENCE);
     assert!(matches!(room.say("late", None), Err(AppendError::Unavailable(_))));
 }
 
@@ -70,7 +70,7 @@ fn sweep(path: &Path, after: Duration) {
     let ms = after.as_millis() as u64;
     let disk = open(path);
     disk.tick(Now { ms: NOW.ms + ms, wall: Timestamp(NOW.wall.0 + ms) });
-    disk.close();
+    disk.close(PATIENCE);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn age_gives_the_disk_back_and_then_forgets_the_room() {
     let large = "x".repeat(3_000);
     (0..3_000).for_each(|i| drop(rooms[i % 3].say(&large, None).unwrap()));
     let before = rooms[0].0.bounds();
-    disk.close();
+    disk.close(PATIENCE);
     let bytes = || std::fs::metadata(path.join("roomcast.db")).unwrap().len();
     let full = bytes();
     sweep(&path, Duration::from_secs(30));

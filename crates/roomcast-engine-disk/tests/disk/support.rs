@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
+    time::Duration,
 };
 
 use roomcast_engine_disk::{Disk, Settings};
@@ -15,6 +16,9 @@ use roomcast_hub::{
 use roomcast_protocol::{Draft, Pattern, RoomName, Timestamp, server::Delivered};
 use roomcast_session::Now;
 use tempfile::TempDir;
+
+/// How long a disk may take at the end of a test.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Directories that last as long as this.
 #[derive(Default)]

@@ -19,7 +19,7 @@ use crate::{Feed, Key, RoomRule};
 pub enum Ticket<T> {
     /// At once.
     Now(T),
-    /// Later; at the latest after the engine's own deadline.
+    /// Later. Who waits has a deadline of its own; the engine goes on with it all the same.
     Later(Pin<Box<dyn Future<Output = T> + Send>>),
 }
 

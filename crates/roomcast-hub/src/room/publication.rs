@@ -1,6 +1,6 @@
 //! What is said in a room: from a publication to a place in the log, or to the readers at the tip.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use roomcast_protocol::{
     Code, Data, Draft, Frame, InvalidName, Position, Publish, Reset, RoomName,
@@ -148,10 +148,13 @@ pub struct RoomSummary {
     pub members: u64,
 }
 
+/// An append whose outcome comes later.
+type Later = Pin<Box<dyn Future<Output = Result<Delivered, AppendError>> + Send>>;
+
 impl Room {
     /// Appends a message, or passes a volatile one on. The caller drains.
     pub(crate) fn append(
-        &self,
+        self: &Arc<Self>,
         now: Now,
         publication: &Publication<'_, '_>,
     ) -> Ticket<Result<Delivered, RoomError>> {
@@ -167,10 +170,27 @@ impl Room {
         let key = id.map(|id| Key::new((publisher.id(), id), content));
         match self.log.append(now, Draft::new(head, now.wall, data), key) {
             Ticket::Now(outcome) => Ticket::Now(outcome.map_err(RoomError::from)),
-            Ticket::Later(outcome) => {
-                Ticket::Later(Box::pin(async move { outcome.await.map_err(RoomError::from) }))
-            }
+            Ticket::Later(outcome) => Ticket::Later(Box::pin(self.clone().in_time(outcome))),
         }
+    }
+
+    /// Waits for an engine as long as it may take. What it comes to after that is still delivered.
+    async fn in_time(self: Arc<Self>, mut outcome: Later) -> Result<Delivered, RoomError> {
+        let patience = self.shared.limits.append_timeout;
+        if let Ok(outcome) = tokio::time::timeout(patience, &mut outcome).await {
+            return outcome.map_err(RoomError::from);
+        }
+        tracing::debug!(room = &*self.name, ?patience, "the log doesn't answer");
+        let room = self.clone();
+        self.shared.runtime.spawn(async move {
+            let _ = outcome.await;
+            room.drain();
+        });
+        let message = format!(
+            "the log has not answered within {} s, and may still take it; send it again with the same id",
+            patience.as_secs_f32()
+        );
+        Err(RoomError::new(Code::Unavailable, message))
     }
 
     /// Publishes from outside of any connection: a back end, an embedder, a `POST`.

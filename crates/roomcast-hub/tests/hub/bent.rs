@@ -9,12 +9,14 @@ use roomcast_hub::{
 use roomcast_protocol::{Draft, RoomName, server::Delivered};
 use roomcast_session::Now;
 
-type Appended = Ticket<Result<Delivered, AppendError>>;
+pub(crate) type Appended = Ticket<Result<Delivered, AppendError>>;
+/// Appends when it is called.
+pub(crate) type Append = Box<dyn FnOnce() -> Appended + Send>;
 
 /// How calls are bent.
 #[derive(Clone)]
 struct How {
-    append: Arc<dyn Fn(Appended) -> Appended + Send + Sync>,
+    append: Arc<dyn Fn(Append) -> Appended + Send + Sync>,
     failure: Failure,
 }
 
@@ -44,12 +46,12 @@ pub(crate) struct Bent {
 
 impl Bent {
     pub(crate) fn new() -> Self {
-        let how = How { append: Arc::new(|appended| appended), failure: Failure::default() };
+        let how = How { append: Arc::new(|append| append()), failure: Failure::default() };
         Self { memory: Memory::default(), how }
     }
 
-    /// Appends, and bends the answer.
-    pub(crate) fn appending(mut self, append: impl Fn(Appended) -> Appended + Send + Sync + 'static) -> Self {
+    /// How it appends.
+    pub(crate) fn appending(mut self, append: impl Fn(Append) -> Appended + Send + Sync + 'static) -> Self {
         self.how.append = Arc::new(append);
         self
     }
@@ -96,7 +98,8 @@ struct BentLog {
 
 impl Log for BentLog {
     fn append(&self, now: Now, draft: Draft, key: Option<Key>) -> Appended {
-        (self.how.append)(self.log.append(now, draft, key))
+        let log = self.log.clone();
+        (self.how.append)(Box::new(move || log.append(now, draft, key)))
     }
 
     fn bounds(&self) -> Bounds {

@@ -14,8 +14,8 @@ use tokio::sync::Semaphore;
 /// Memory, whose answers wait for a permit each.
 fn late(permits: &Arc<Semaphore>, durable: bool) -> Bent {
     let permits = permits.clone();
-    Bent::new().appending(move |appended| {
-        let permits = permits.clone();
+    Bent::new().appending(move |append| {
+        let (permits, appended) = (permits.clone(), append());
         Ticket::Later(Box::pin(async move {
             permits.acquire().await.expect("the test is not over").forget();
             match appended.wait().await {
@@ -92,4 +92,47 @@ async fn what_is_not_durable_is_told_with_its_position() {
     assert_eq!((&error["id"], &error["data"]["code"]), (&json!("m"), &json!("not_durable")));
     assert_eq!((&error["data"]["seq"], &error["data"]["retryable"]), (&json!(1), &json!(true)));
     assert_eq!(error["data"]["epoch"], joined["epoch"], "{joined} {error}");
+}
+
+#[tokio::test]
+async fn a_publish_that_the_engine_does_not_answer_is_unavailable_and_there_once_when_it_does() {
+    let limits = Limits {
+        append_timeout: Duration::from_millis(50),
+        retry_after_min: Duration::from_millis(1),
+        sends_per_second: 0,
+        ..Limits::default()
+    };
+    let permits = Arc::new(Semaphore::new(0));
+    let waiting = permits.clone();
+    let engine = Bent::new().appending(move |append| {
+        let permits = waiting.clone();
+        Ticket::Later(Box::pin(async move {
+            permits.acquire().await.expect("the test is not over").forget();
+            append().wait().await
+        }))
+    });
+    let hub = Hub::builder().engine(engine).limits(limits).build();
+    let mut reader = Client::connect(&hub, "reader").await;
+    reader.join("r", json!({})).await;
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({"presence": false})).await;
+    let publish = json!({"type": "text", "room": "r", "id": "m"});
+    ada.say(std::slice::from_ref(&publish));
+    let error = ada.next_where(|message| message["id"] == "m").await;
+    assert_eq!((&error["type"], &error["data"]["code"]), (&json!("error"), &json!("unavailable")));
+    assert_eq!(error["data"]["retryable"], true);
+    permits.add_permits(2);
+    assert_eq!(reader.seqs(1).await, [1], "what came late is delivered without anybody's help");
+    let ack = loop {
+        ada.say(std::slice::from_ref(&publish));
+        let answer = ada.next_where(|message| message["id"] == "m" && message["type"] != "text").await;
+        if answer["type"] == "ack" {
+            break answer;
+        }
+        assert_eq!(
+            answer["data"]["code"], "unavailable",
+            "until the time that was told has passed: {answer}"
+        );
+    };
+    assert_eq!((&ack["data"]["duplicate"], &ack["data"]["seq"]), (&json!(true), &json!(1)));
 }
