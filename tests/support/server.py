@@ -19,7 +19,7 @@ STOP_SECONDS = 15
 class Server:
     """One running server. `http` and `ws` are its addresses, `output` everything it has printed so far."""
 
-    def __init__(self, *arguments, cwd=None, port=0):
+    def __init__(self, *arguments, cwd=None, port=0, environment=None):
         binary = os.environ.get("ROOMCAST_BIN")
         assert binary, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)"
         self.process = subprocess.Popen(
@@ -30,7 +30,8 @@ class Server:
             text=True,
             errors="replace",
             cwd=cwd,
-            env={name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")},
+            env={name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
+            | (environment or {}),
         )
         self.told_to_stop = False
         self._lines = []
@@ -96,7 +97,7 @@ def dev(port=0):
     return Server("dev", port=port)
 
 
-def serve(folder, port=0, **changes):
+def serve(folder, port=0, environment=None, **changes):
     """`serve` with the tests' secret and API key. `changes` are top-level tables, merged over the defaults."""
     config = {
         "auth": {"secret": SECRET, "api_keys": [{"id": "backend", "key": API_KEY}]},
@@ -106,7 +107,7 @@ def serve(folder, port=0, **changes):
         config[name] = config[name] | value if isinstance(config.get(name), dict) else value
     file = Path(folder) / "roomcast.toml"
     file.write_text("".join(f"{name} = {toml(value)}\n" for name, value in config.items()))
-    return Server("serve", "--config", str(file), cwd=folder, port=port)
+    return Server("serve", "--config", str(file), cwd=folder, port=port, environment=environment)
 
 
 def toml(value):

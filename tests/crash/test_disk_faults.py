@@ -1,0 +1,215 @@
+"""A disk that is full, fails, hangs, or loses at a power cut what was not synced: a clear error, never a wrong answer,
+and nothing acked lost (SEMANTICS S3, S8, S10)."""
+
+import random
+
+import pytest
+
+from crash.load import EVERY_END, KILLS, ROOMS, RUNS, epochs, killed_under_load, seed_of
+from support import server as servers
+from support.disk import FaultyDisk
+from support.streams import Browser
+from support.verdict import judge
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk in order, until it is told otherwise."""
+    return FaultyDisk(tmp_path)
+
+
+def start_on(disk, **rule):
+    """A server on it, for everybody."""
+    rule = {"pattern": "*", "anonymous": ["*"], **rule}
+    limits = {"sends_per_second": 0}
+    return servers.serve(disk.folder, environment=disk.environment, rooms=[rule], limits=limits)
+
+
+@pytest.fixture
+def machine(disk):
+    """A server whose power can be cut, and that starts again then."""
+    with Machine(disk, random.Random(seed_of("machine"))) as machine:
+        yield machine
+
+
+class Machine:
+    def __init__(self, disk, rng):
+        self.disk, self.rng = disk, rng
+        self.server = start_on(disk)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.kill()
+        assert "panicked" not in self.server.output, self.server.output
+
+    def lose_power(self):
+        """Everything is as after a power cut, and the disk in order again."""
+        self.server.kill()
+        self.disk.cut_power(self.rng)
+        self.disk.order("none")
+        self.server = start_on(self.disk)
+
+
+class Talk:
+    """One room: what it was asked to take, and what it has."""
+
+    def __init__(self, machine, room):
+        self.machine, self.room, self.acked = machine, room, {}
+
+    async def call(self, method, path, body=None):
+        browser = Browser(self.machine.server)
+        try:
+            return await browser.call(method, path, body, {"authorization": f"Bearer {servers.API_KEY}"})
+        finally:
+            await browser.close()
+
+    async def say(self, id):
+        message = {"type": "text", "id": id, "data": {"content": id}}
+        answer = await self.call("POST", f"/rooms/{self.room}/messages", message)
+        said = answer.json()
+        if answer.status_code == 200:
+            first = self.acked.setdefault(id, (said["epoch"], said["seq"]))
+            assert first == (said["epoch"], said["seq"]), "one id, one position"
+        return answer.status_code, said
+
+    async def history(self):
+        """Everything in the room, by its position, after a look whether it is all that was acked, once each."""
+        answer = await self.call("GET", f"/rooms/{self.room}/messages?limit=1000")
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        assert page["complete"]
+        found = [(message["id"], message["seq"]) for message in page["messages"]]
+        seqs = [seq for _, seq in found]
+        assert seqs == sorted(set(seqs)), found
+        assert len({id for id, _ in found}) == len(found), f"nothing twice: {found}"
+        assert {id: seq for id, seq in found if id in self.acked} == {
+            id: seq for id, (_, seq) in self.acked.items()
+        }
+        return [id for id, _ in found]
+
+
+@pytest.fixture
+def talk(machine, room):
+    return Talk(machine, room)
+
+
+@pytest.mark.parametrize("run", RUNS)
+async def test_a_power_cut_loses_nothing_that_was_acked_as_synced(disk, room, tmp_path, run):
+    seed = seed_of(f"power-{run}")
+    rng, unsynced = random.Random(seed), []
+
+    def start():
+        unsynced.append(disk.cut_power(rng))
+        return start_on(disk)
+
+    history = await killed_under_load(start, room, seed, "synced")
+    counts = judge(history, tmp_path)
+    assert counts["ended"] == EVERY_END
+    assert len(epochs(history)) == ROOMS, "the epoch goes on"
+    assert counts["resets"] == 0, "nothing was lost, so nobody is told to reload"
+    assert sum(unsynced) > KILLS, "the cuts had something to take"
+
+
+async def test_after_a_power_cut_what_was_only_written_is_another_epoch(disk, room, tmp_path):
+    seed = seed_of("power-interval")
+    rng = random.Random(seed)
+
+    def start():
+        disk.cut_power(rng)
+        return start_on(disk, durability="interval")
+
+    history = await killed_under_load(start, room, seed, "interval")
+    counts = judge(history, tmp_path)
+    assert counts["ended"] == EVERY_END
+    assert len(epochs(history)) > ROOMS * KILLS / 2
+    assert counts["resets"] > 0
+
+
+async def test_a_full_disk_takes_nothing_more_and_keeps_what_it_has(machine, talk):
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order("full")
+    status, said = await talk.say("too much")
+    assert (status, said["code"], said["retryable"]) == (503, "unavailable", True), said
+    assert "full" in said["detail"], said
+    assert await talk.history() == ["before"]
+    machine.disk.order("none")
+    assert (await talk.say("too much"))[0] == 200
+    machine.lose_power()
+    assert await talk.history() == ["before", "too much"]
+
+
+@pytest.mark.parametrize("fault", ["failing-sync", "failing-write"])
+async def test_a_disk_that_fails_a_commit_leaves_nobody_in_error(machine, talk, fault):
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order(fault)
+    for id in ("one", "two"):
+        status, said = await talk.say(id)
+        assert (status, said["code"] in ("unavailable", "not_durable")) == (503, True), said
+    machine.disk.order("none")
+    status, said = await talk.say("after")
+    assert status == 200, said
+    for id in ("one", "two"):
+        assert (await talk.say(id))[0] == 200, "a repeat settles it"
+    machine.lose_power()
+    assert sorted(await talk.history()) == ["after", "before", "one", "two"]
+
+
+async def test_power_that_goes_while_the_disk_fails_takes_nothing_acked(machine, talk):
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order("failing-sync")
+    assert (await talk.say("lost"))[0] == 503
+    machine.lose_power()
+    assert "before" in await talk.history()
+    assert (await talk.say("lost"))[0] == 200
+    assert (await talk.say("after"))[0] == 200
+    assert sorted(await talk.history()) == ["after", "before", "lost"]
+
+
+async def test_a_disk_that_hangs_is_told_in_time_and_what_it_took_is_there_once(machine, talk, connect):
+    reader = await connect(machine.server, user="reader")
+    await reader.join(talk.room)
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order("hanging-sync")
+    status, said = await talk.say("late")
+    assert (status, said["code"], said["retryable"]) == (503, "unavailable", True), said
+    assert "retry_after" in said
+    assert (await talk.call("GET", "/healthz")).status_code == 200, "the rest goes on"
+    assert await talk.history() == ["before"]
+    machine.disk.order("none")
+    await reader.take({"type": "text", "id": "late"})
+    status, said = await talk.say("late")
+    assert (status, said["duplicate"]) == (200, True), said
+    machine.lose_power()
+    assert await talk.history() == ["before", "late"]
+
+
+async def test_a_stop_does_not_wait_for_a_disk_that_hangs(machine, talk):
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order("hanging-sync")
+    assert (await talk.say("late"))[0] == 503
+    machine.server.terminate()
+    machine.server.wait()
+    assert "the disk doesn't answer" in machine.server.output
+    machine.lose_power()
+    assert "before" in await talk.history()
+
+
+async def test_a_disk_that_cannot_be_read_is_no_reset(machine, talk, connect):
+    for id in ("one", "two"):
+        assert (await talk.say(id))[0] == 200
+    epoch, _ = talk.acked["one"]
+    machine.lose_power()
+    machine.disk.order("failing-read")
+    answer = await talk.call("GET", f"/rooms/{talk.room}/messages")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+    since = {"epoch": epoch, "seq": 0}
+    reader = await connect(machine.server, user="reader")
+    refused = await reader.request("join", talk.room, {"since": since})
+    assert (refused["type"], refused["data"]["code"]) == ("error", "unavailable"), refused
+    machine.disk.order("none")
+    joined = await reader.join(talk.room, since=since)
+    assert joined["recovered"], joined
+    for id in ("one", "two"):
+        await reader.take({"type": "text", "id": id})
