@@ -71,10 +71,7 @@ export async function openPlayground(t, browser, url, { excused = /^$/, ...optio
 function listenForComplaints(context) {
   const complaints = [];
   context.on("console", (message) => {
-    const { url } = message.location();
-    // A server that is built without WebTransport has no certificate for it.
-    if (url.endsWith("/wt/certificate")) return;
-    if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()} ${url}`);
+    if (["error", "warning"].includes(message.type())) complaints.push(`${message.type()}: ${message.text()} ${message.location().url}`);
   });
   context.on("weberror", (error) => complaints.push(String(error.error())));
   // Streams and polls that the page itself gives up are no failures.

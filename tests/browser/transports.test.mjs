@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { bothLive, frames, newRoom, openPlayground, side, startBrowser, startServer } from "./support.mjs";
 
-const TRANSPORTS = ["WebSocket", "SSE", "Long poll"];
+const TRANSPORTS = ["WebSocket", "SSE", "Long poll", "WebTransport"];
 /** What a browser says of a server that isn't there, and of a socket to it. */
 const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|status of 503/;
 
@@ -65,12 +65,13 @@ for (const [index, transport] of TRANSPORTS.entries()) {
       await typist.composer.clear();
     }
 
-    const visitor = await openPlayground(t, browser, `${server.url}/?user=Lin&room=${room}`);
+    const visitor = side(await openPlayground(t, browser, `${server.url}/?user=Lin&room=${room}`), "Lin");
     for (const one of [ada, grace]) {
       await one.members.filter({ hasText: "Lin" }).waitFor();
       await one.note("Lin joined").waitFor();
     }
-    await visitor.close();
+    await visitor.name.fill("Barbara"); // which is a good-bye from Lin
+    await visitor.name.press("Enter");
     for (const one of [ada, grace]) await one.note("Lin left").waitFor();
     assert.equal(await frames(page).filter({ hasText: "error" }).count(), 0);
   });
@@ -162,7 +163,12 @@ for (const transport of ["SSE", "Long poll"]) {
     await grace.message("after").waitFor();
     assert.deepEqual(await grace.texts(), ["kept", "missed", "after"]);
   });
+}
 
+/** What the code that asks who is here prints; over WebTransport it prints all that comes, as it comes. */
+const HERE = { SSE: /^sync/, "Long poll": /^here:/, WebTransport: /"status":"joined",.*"members":\[\{/ };
+
+for (const transport of ["SSE", "Long poll", "WebTransport"]) {
   test(`${transport}: another name and another room are taken`, async (t) => {
     const { page, ada, grace } = await openPair(t, { over: [transport, transport] });
     await ada.name.fill("Barbara");
@@ -186,18 +192,18 @@ for (const transport of ["SSE", "Long poll"]) {
     const { page, ada, grace } = await openPair(t, { over: [transport, "WebSocket"] });
     const shown = page.getByRole("tabpanel").locator("pre");
     const run = async () => page.evaluate(`(async () => { ${await shown.textContent()} })().catch(console.error); 0`);
-    const logged = (text) => page.waitForEvent("console", (line) => line.text().includes(text));
+    const logged = (pattern) => page.waitForEvent("console", (line) => pattern.test(line.text()));
     await log(ada, `it's "quoted"`);
     await run();
     await grace.message(`it's "quoted"`).nth(1).waitFor();
 
     const choose = (recipe) => page.getByLabel("Code for").selectOption(recipe);
     await choose("join");
-    await Promise.all([logged(`Ada it's "quoted"`), run()]);
+    await Promise.all([logged(/Ada it's "quoted"|"content":"it's/), run()]);
     await choose("resume");
-    await Promise.all([logged("3 Ada later"), run(), log(ada, "later")]);
+    await Promise.all([logged(/3 Ada later|"seq":3,.*"later"/), run(), log(ada, "later")]);
     await choose("presence");
-    await Promise.all([logged(transport === "SSE" ? "sync" : "here:"), run()]);
+    await Promise.all([logged(HERE[transport]), run()]);
     await choose("typing");
     await run();
     await grace.panel.getByText("Ada is typing").waitFor();
@@ -234,7 +240,7 @@ async function restartable(t, options = {}) {
 test("a talk goes on from one transport to the next, and nobody is seen to leave", async (t) => {
   const { ada, grace } = await openPair(t);
   const said = [];
-  for (const transport of ["Long poll", "SSE", "WebSocket", "SSE", "Long poll", "WebSocket"]) {
+  for (const transport of ["Long poll", "SSE", "WebTransport", "WebSocket", "SSE", "Long poll", "WebTransport", "Long poll", "WebSocket"]) {
     await grace.transport.selectOption(transport);
     await grace.note(`${transport} from here on, nothing was missed`).last().waitFor();
     said.push(`${said.length + 1}: ${transport}`);
@@ -243,6 +249,17 @@ test("a talk goes on from one transport to the next, and nobody is seen to leave
   await ada.message(said.at(-1)).waitFor();
   for (const one of [ada, grace]) assert.deepEqual(await one.texts(), said);
   assert.equal(await ada.panel.getByText("Grace left").count(), 0);
+});
+
+test("WebTransport: a session opened twice is told to the older one, with the code of a socket's close", async (t) => {
+  const { page, ada } = await openPair(t, { over: ["WebTransport", "WebTransport"] });
+  const twin = await page.context().newPage();
+  const stored = await page.evaluate(() => ({ ...sessionStorage }));
+  await twin.addInitScript((entries) => Object.assign(sessionStorage, entries), stored);
+  await twin.goto(page.url());
+  await bothLive(twin);
+  await ada.panel.getByText("This session was opened in another tab").waitFor();
+  await frames(page).filter({ hasText: "closed 4009" }).first().waitFor();
 });
 
 test("the transport is remembered over a reload", async (t) => {

@@ -123,8 +123,17 @@ for (;;) {
 }`,
 };
 
+/** @type {Snippets} */
+const WEB_TRANSPORT = {
+  join: (scene) => webTransport(scene, "", `{ type: "join", room: ${quoted(scene.room)}, data: { last: 50 } }`),
+  send: (scene) => webTransport(scene, scene.room, `{ type: "text", id: crypto.randomUUID(), data: ${literal(contentOf(scene))} }`),
+  typing: (scene) => webTransport(scene, scene.room, '{ type: "typing", data: { typing: true } }'),
+  resume: (scene) => webTransport(scene, "", `{ type: "join", room: ${quoted(scene.room)}, data: { since: ${quoted(sinceOf(scene))} } }`),
+  presence: (scene) => webTransport(scene, "", `{ type: "join", room: ${quoted(scene.room)} }`),
+};
+
 /** @type {Record<string, Snippets>} */
-const SNIPPETS = { websocket: SOCKET, events: EVENTS, poll: POLL };
+const SNIPPETS = { websocket: SOCKET, events: EVENTS, poll: POLL, webtransport: WEB_TRANSPORT };
 
 /** @param {Happening} what @param {Scene} scene */
 export function snippet(what, scene) {
@@ -162,6 +171,26 @@ function events(scene, query) {
 /** @param {Scene} scene */
 function poll(scene) {
   return `const answer = await (await fetch(${quoted(`${httpUrl(scene, "poll", "", { user: scene.user })}&`)} + from)).json();`;
+}
+
+/** A session in which one thing is said, and all that comes is shown. @param {Scene} scene @param {string} room of the path, or none @param {string} message */
+function webTransport({ base, user }, room, message) {
+  const url = new URL(room ? `wt/${encodeURIComponent(room)}` : "wt", base);
+  url.protocol = "https:";
+  url.search = new URLSearchParams({ user }).toString();
+  return `const { hash } = await (await fetch(${quoted(new URL("wt/certificate", base).href)})).json();
+const value = Uint8Array.from(atob(hash.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+const transport = new WebTransport(${quoted(url.href)}, {
+  serverCertificateHashes: [{ algorithm: "sha-256", value }],
+});
+await transport.ready;
+const { readable, writable } = await transport.createBidirectionalStream();
+
+// JSON behind its length, an integer as QUIC writes it: here in two bytes.
+const text = new TextEncoder().encode(JSON.stringify(${message}));
+await writable.getWriter().write(Uint8Array.of(0x40 | (text.length >> 8), text.length & 255, ...text));
+
+for await (const bytes of readable) console.log(new TextDecoder().decode(bytes));`;
 }
 
 /** @param {string} text */

@@ -6,6 +6,12 @@
 
 /** @import { Address } from "./links.js" */
 
+/** A browser believes in a silent server for half a minute; who asks it knows sooner. */
+const PING_EVERY_MS = 2_000;
+const PONG_WITHIN_MS = 5_000;
+const PING = new TextEncoder().encode('{"type":"ping"}');
+const PONG = '"data":{"status":"pong"}';
+
 /** The server's certificate of these days, by which the browser knows it; null where there is none. @param {URL} base */
 export async function readCertificate(base) {
   const answer = await fetch(new URL("wt/certificate", base)).catch(() => null);
@@ -19,6 +25,8 @@ export class WebTransportLink {
   /** @type {WebTransport|null} */ #session = null;
   /** @type {WritableStreamDefaultWriter|null} */ #stream = null;
   /** @type {WritableStreamDefaultWriter|null} */ #datagrams = null;
+  /** When the server was asked whether it is there, until anything is heard of it. @type {number|null} */ #asked = null;
+  /** @type {ReturnType<typeof setInterval>|undefined} */ #watch;
   #closed = false;
 
   /** @param {Address} address */
@@ -38,6 +46,7 @@ export class WebTransportLink {
   /** @param {number} closeCode @param {string} reason */
   close(closeCode, reason) {
     this.#closed = true;
+    clearInterval(this.#watch);
     this.#session?.close({ closeCode, reason });
   }
 
@@ -46,14 +55,17 @@ export class WebTransportLink {
     const url = new URL("wt", base);
     url.protocol = "https:";
     url.search = new URLSearchParams({ user, session, attempt: String(attempt) }).toString();
-    const { algorithm, hash } = (await readCertificate(base)) ?? {};
+    const certificate = await readCertificate(base);
     if (this.#closed) return;
+    if (!certificate) return this.#ended({});
+    const { algorithm, hash } = certificate;
     told(`certificate ${hash}`);
     this.#session = new WebTransport(url, { serverCertificateHashes: [{ algorithm, value: base64urlBytes(hash) }] });
     await this.#session.ready;
     const { readable, writable } = await this.#session.createBidirectionalStream();
     this.#stream = writable.getWriter();
     this.#datagrams = this.#session.datagrams.writable.getWriter();
+    this.#watch = setInterval(() => this.#ask(), PING_EVERY_MS);
     this.onopen?.({});
     this.#read(envelopes(readable));
     this.#read(chunks(this.#session.datagrams.readable));
@@ -64,11 +76,27 @@ export class WebTransportLink {
   /** @param {AsyncGenerator<Uint8Array>} source */
   async #read(source) {
     const utf8 = new TextDecoder();
-    for await (const bytes of source) this.onmessage?.({ data: utf8.decode(bytes) });
+    for await (const bytes of source) {
+      this.#asked = null;
+      const data = utf8.decode(bytes);
+      if (!data.includes(PONG)) this.onmessage?.({ data });
+    }
+  }
+
+  #ask() {
+    const now = performance.now();
+    if (this.#asked !== null && now - this.#asked > PONG_WITHIN_MS) {
+      this.#session?.close();
+      return this.#ended({});
+    }
+    if (this.#asked !== null) return;
+    this.#asked = now;
+    this.#stream?.write(framed(PING)).catch(() => {});
   }
 
   /** @param {{code?: unknown, reason?: unknown}} end a number from the server, or an error of the browser's */
   #ended({ code, reason = "" }) {
+    clearInterval(this.#watch);
     if (!this.#closed) this.onclose?.(typeof code === "number" && code > 0 ? { code, reason } : { code: 1006, reason: "" });
     this.#closed = true;
   }
