@@ -37,3 +37,12 @@ async def everybody_reads(room, *people):
     async with asyncio.timeout(PATIENCE):
         while (await as_back_end(people[0], "GET", f"/rooms/{room}"))["readers"] < len(people):
             pass
+
+
+async def connections(one, room, wanted):
+    """Waits until each user has this many connections in the room."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            members = (await one.members(room))["members"]
+            if {member["user"]: member["connections"] for member in members} == wanted:
+                return

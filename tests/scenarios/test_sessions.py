@@ -2,6 +2,7 @@
 
 import pytest
 
+from scenarios.people import connections
 from support.clients import new_session
 from support.participants import Refused
 
@@ -20,8 +21,7 @@ async def test_a_session_presented_again(person, room, transport):
     await new.send(room)
     for one in (new, watcher) if transport.is_duplex else (new, watcher, old):
         await one.reads(room, 1)
-    members = (await new.members(room))["members"]
-    assert {member["user"]: member["connections"] for member in members} == {"watcher": 1, "bob": 1}
+    await connections(new, room, {"watcher": 1, "bob": 1})
     assert [set(roster) for roster in watcher.rosters(room)][-2:] == [{"watcher"}, {"watcher", "bob"}]
 
 

@@ -318,8 +318,8 @@ class OneWay(Participant):
 
     async def leave(self, room):
         """Reads it no longer, and says so."""
-        await self.http("DELETE", f"/rooms/{room}/presence")
         await self.cut()
+        await self.http("DELETE", f"/rooms/{room}/presence")
         self.rooms.remove(room)
         if self.rooms:
             await self._read(self.position())

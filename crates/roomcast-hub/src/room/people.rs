@@ -1,6 +1,9 @@
 //! Who is in a room and who is typing: leased state, told through the feed, versions in order.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use roomcast_protocol::{Data, Frame, Positions, Queue, Reset, server};
 use roomcast_session::{Identity, Now};
@@ -93,8 +96,8 @@ impl Room {
         is_member
     }
 
-    /// A session without a socket is here, until its lease ends.
-    pub fn lease(self: &Arc<Self>, who: &Identity, state: Option<Box<str>>) {
+    /// A session without a socket is here, until its lease ends. Answers how long that is.
+    pub fn lease(self: &Arc<Self>, who: &Identity, state: Option<Box<str>>) -> Duration {
         let now = self.shared.now();
         let mut people = self.people.lock();
         let hold = people.roster.lease(now.ms);
@@ -104,6 +107,7 @@ impl Room {
         drop(people);
         self.touch();
         self.drain_apart();
+        self.rule.presence.lease
     }
 
     /// A session without a socket goes.
@@ -113,6 +117,7 @@ impl Room {
         let told = people.roster.leave(now.ms, who, None);
         self.tell(now, told, &people.roster);
         drop(people);
+        self.hush(now, who);
         self.drain_apart();
     }
 

@@ -63,9 +63,6 @@ impl Poll<'_> {
     async fn wait(&self, deadline: Instant) -> Result<Polled, Problem> {
         loop {
             let stream = self.asked.subscribe(self.api, Wire::List)?;
-            if self.asked.presence {
-                stream.seats().iter().for_each(|seat| seat.room.lease(&self.asked.caller.0, None));
-            }
             // What the log has lost since the position was looked at is told when it is looked at again.
             if let Some(polled) = self.watch(stream, deadline).await? {
                 return Ok(polled);
@@ -78,6 +75,7 @@ impl Poll<'_> {
         let of_room = |error| Problem::of_room(error, self.api.app.hub.limits());
         let is_reset = stream.seats().iter().any(|seat| seat.joined.reset.is_some());
         loop {
+            let renewal = self.lease(&stream).map_or(deadline, |lease| Instant::now() + lease / 2);
             let rosters = self.changed_rosters(&stream);
             let Some((messages, position)) = stream.take().map_err(of_room)? else { return Ok(None) };
             let tells = is_reset || !messages.is_empty() || !rosters.is_empty();
@@ -85,8 +83,15 @@ impl Poll<'_> {
                 return Ok(Some(Polled { messages, position, stream, rosters }));
             }
             // Late or not, the next look decides.
-            let _ = timeout_at(deadline, poll_fn(|cx| stream.poll_stirred(cx))).await;
+            let _ = timeout_at(renewal.min(deadline), poll_fn(|cx| stream.poll_stirred(cx))).await;
         }
+    }
+
+    /// The session is there, if it says so, for as long as its poll is parked and for a lease after that. Answers
+    /// the shortest lease.
+    fn lease(&self, stream: &Stream) -> Option<Duration> {
+        let seats = if self.asked.presence { stream.seats() } else { &[] };
+        seats.iter().map(|seat| seat.room.lease(&self.asked.caller.0, None)).min()
     }
 
     /// The rosters that the client must be told: none, unless it asks for presence.
