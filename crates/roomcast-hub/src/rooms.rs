@@ -2,7 +2,7 @@
 //! order in which they will be forgotten.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::Arc,
 };
@@ -14,10 +14,27 @@ use crate::Room;
 
 const SHARDS: usize = 64;
 
+#[derive(Debug, Default)]
+struct Shard {
+    rooms: HashMap<RoomName, Arc<Room>>,
+    /// Rooms that are being made: whoever wants one waits for its turn, and nobody else does.
+    making: HashMap<RoomName, Arc<Mutex<()>>>,
+}
+
+impl Shard {
+    /// The room, or whose turn it is to make it.
+    fn find(&mut self, name: &RoomName) -> Result<Arc<Room>, Arc<Mutex<()>>> {
+        match self.rooms.get(name) {
+            Some(room) => Ok(room.clone()),
+            None => Err(self.making.entry(name.clone()).or_default().clone()),
+        }
+    }
+}
+
 /// Rooms by name. The hasher is seeded by chance, so that names can't be made to collide.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    shards: Vec<Mutex<HashMap<RoomName, Arc<Room>>>>,
+    shards: Vec<Mutex<Shard>>,
     hasher: RandomState,
 }
 
@@ -28,24 +45,36 @@ impl Default for Rooms {
 }
 
 impl Rooms {
-    fn shard(&self, name: &str) -> &Mutex<HashMap<RoomName, Arc<Room>>> {
+    fn shard(&self, name: &str) -> &Mutex<Shard> {
         &self.shards[self.hasher.hash_one(name) as usize % SHARDS]
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Room>> {
-        self.shard(name).lock().get(name).cloned()
+        self.shard(name).lock().rooms.get(name).cloned()
     }
 
-    /// The room of this name, made if there is none.
+    /// The room of this name, made if there is none: by one at a time, while other rooms go on.
     pub(crate) fn get_or_make<E>(
         &self,
         name: &RoomName,
         make: impl FnOnce() -> Result<Arc<Room>, E>,
     ) -> Result<Arc<Room>, E> {
-        Ok(match self.shard(name).lock().entry(name.clone()) {
-            Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(vacant) => vacant.insert(make()?).clone(),
-        })
+        let shard = self.shard(name);
+        loop {
+            let turn = match shard.lock().find(name) {
+                Ok(room) => return Ok(room),
+                Err(turn) => turn,
+            };
+            let _mine = turn.lock();
+            // Whoever had the turn before has made it, or has failed and left the turn to others.
+            if !shard.lock().making.get(name).is_some_and(|current| Arc::ptr_eq(current, &turn)) {
+                continue;
+            }
+            let outcome = make();
+            let mut shard = shard.lock();
+            shard.making.remove(name);
+            return outcome.inspect(|room| drop(shard.rooms.insert(name.clone(), room.clone())));
+        }
     }
 
     /// Takes a room out if `goes` says so, and runs `after` before anybody can make it anew.
@@ -56,12 +85,13 @@ impl Rooms {
         after: impl FnOnce(),
     ) -> bool {
         let mut shard = self.shard(room.name()).lock();
-        let known = shard.get(&**room.name()).is_some_and(|known| Arc::ptr_eq(known, room));
+        let rooms = &mut shard.rooms;
+        let known = rooms.get(&**room.name()).is_some_and(|known| Arc::ptr_eq(known, room));
         let gone = known && goes();
         if gone {
-            shard.remove(&**room.name());
-            if shard.len() < shard.capacity() / 4 {
-                shard.shrink_to_fit();
+            rooms.remove(&**room.name());
+            if rooms.len() < rooms.capacity() / 4 {
+                rooms.shrink_to_fit();
             }
             after();
         }
@@ -74,7 +104,7 @@ impl Rooms {
             .shards
             .iter()
             .flat_map(|shard| {
-                shard.lock().values().filter(|room| **room.name() > *after).cloned().collect::<Vec<_>>()
+                shard.lock().rooms.values().filter(|room| **room.name() > *after).cloned().collect::<Vec<_>>()
             })
             .collect();
         rooms.sort_unstable_by(|a, b| a.name().cmp(b.name()));

@@ -13,9 +13,12 @@ pub(crate) type Appended = Ticket<Result<Delivered, AppendError>>;
 /// Appends when it is called.
 pub(crate) type Append = Box<dyn FnOnce() -> Appended + Send>;
 
+type BeforeWatch = dyn Fn(&RoomName) -> Result<(), EngineError> + Send + Sync;
+
 /// How calls are bent.
 #[derive(Clone)]
 struct How {
+    watch: Arc<BeforeWatch>,
     append: Arc<dyn Fn(Append) -> Appended + Send + Sync>,
     failure: Failure,
 }
@@ -46,8 +49,21 @@ pub(crate) struct Bent {
 
 impl Bent {
     pub(crate) fn new() -> Self {
-        let how = How { append: Arc::new(|append| append()), failure: Failure::default() };
+        let how = How {
+            watch: Arc::new(|_| Ok(())),
+            append: Arc::new(|append| append()),
+            failure: Failure::default(),
+        };
         Self { memory: Memory::default(), how }
+    }
+
+    /// What it does before it watches a room.
+    pub(crate) fn watching(
+        mut self,
+        watch: impl Fn(&RoomName) -> Result<(), EngineError> + Send + Sync + 'static,
+    ) -> Self {
+        self.how.watch = Arc::new(watch);
+        self
     }
 
     /// How it appends.
@@ -70,6 +86,7 @@ impl Engine for Bent {
         rule: &Arc<RoomRule>,
         make_feed: &mut dyn FnMut(u64) -> Arc<Feed>,
     ) -> Result<Arc<dyn Log>, EngineError> {
+        (self.how.watch)(room)?;
         let log = self.memory.watch(now, room, rule, make_feed)?;
         Ok(Arc::new(BentLog { log, how: self.how.clone() }))
     }

@@ -2,6 +2,7 @@
 
 mod bent;
 mod failing_log;
+mod first_use;
 mod late_engine;
 mod readers;
 mod support;
