@@ -192,34 +192,6 @@ async def test_a_token_that_ends_is_told_and_the_next_stream_has_no_hole(serve, 
     assert seqs(stream, room) + seqs(following, room) == [1, 2]
 
 
-async def test_a_stream_that_asks_for_presence_is_a_member_while_it_is_open(serve, events, connect, room):
-    server = serve(rooms=[OPEN | {"presence": {"grace_seconds": 1}}])
-    ada = await connect(server)
-    await ada.join(room)
-    reader = await events(server, f"/events/{room}")
-    member = await events(server, f"/events/{room}", presence=1)
-    joined = await ada.take({"type": "presence", "data": {"event": "join", "user": member.user}})
-    sync = (await member.take({"type": "presence", "data": {"event": "sync"}}))["data"]
-    assert sync["v"] == joined["data"]["v"] and sync["count"] == 2
-    await member.close()
-    left = await ada.take({"type": "presence", "data": {"event": "leave"}})
-    assert left["data"]["user"] == member.user
-    await ada.text(room)
-    await reader.take(text(1))
-    assert reader.all({"type": "presence"}) == []
-
-
-async def test_what_it_is_told_of_others(dev, events, connect, room):
-    stream = await events(dev, f"/events/{room}", presence=1)
-    bob = await connect(dev, user="bob")
-    await bob.join(room)
-    await stream.take({"type": "presence", "data": {"event": "join", "user": "bob"}})
-    await bob.request("typing", room)
-    await stream.take({"type": "typing", "data": {"author": "bob", "typing": True}})
-    await bob.request("leave", room)
-    await stream.take({"type": "presence", "data": {"event": "leave", "user": "bob"}})
-
-
 async def test_a_comment_keeps_an_idle_stream_alive(serve, room):
     server = serve(rooms=[OPEN], limits={"keep_alive_interval_seconds": 1})
     blocks = await raw_blocks(server, f"/events/{room}", 3)

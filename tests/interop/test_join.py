@@ -81,16 +81,6 @@ async def test_joining_twice_is_idempotent(dev, connect, room):
     assert len(ada.logged(room)) == 1
 
 
-async def test_reading_without_being_a_member(dev, connect, room):
-    ghost = await connect(dev, user="ghost")
-    assert (await ghost.join(room, presence=False))["count"] == 0
-    ada = await connect(dev, user="ada")
-    joined = await ada.join(room)
-    assert [member["user"] for member in joined["members"]] == ["ada"]
-    await ada.text(room, content="hello")
-    assert (await ghost.take({"type": "text"}))["data"]["content"] == "hello"
-
-
 async def test_join_leave_and_ping_are_acked_without_an_id(dev, connect, room):
     ada = await connect(dev)
     await ada.send("join", room)

@@ -163,15 +163,6 @@ async def test_presence_of_several_rooms_is_told_by_name(dev, browse, room):
     assert stale["presence"].keys() == {rooms[1]}
 
 
-async def test_without_presence_it_is_no_member(dev, browse, connect, room):
-    ada = await connect(dev, user="ada")
-    await ada.join(room)
-    answer = await browse(dev, user="bob").poll(room)
-    assert "presence" not in answer
-    await ada.settled()
-    assert ada.all({"type": "presence", "data": {"event": "join", "user": "bob"}}) == []
-
-
 async def test_what_is_refused(serve, browse, room):
     server = serve()
     anyone = browse(server)
