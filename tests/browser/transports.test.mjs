@@ -120,11 +120,12 @@ for (const [index, transport] of TRANSPORTS.entries()) {
     const { grace } = await openPair(t, { url: first.url, over: [transport, transport], excused: GONE });
     await log(grace, ...five);
     await first.stop();
+    await grace.says("while it was down");
     await again();
     await grace.note("reset: epoch, the room's log has begun anew; nothing up to seq 5 was kept").waitFor();
+    await grace.message("while it was down").getByText("Delivered, number 1").waitFor();
     await log(grace, "anew");
-    await grace.message("anew").getByText("Delivered, number 1").waitFor();
-    assert.deepEqual(await grace.texts(), ["anew"]);
+    assert.deepEqual(await grace.texts(), ["while it was down", "anew"]);
   });
 }
 

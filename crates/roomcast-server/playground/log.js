@@ -48,6 +48,13 @@ export class MessageLog {
     this.#list.replaceChildren();
   }
 
+  /** Forgets what stood in the log; what is on its way there stays. */
+  restart() {
+    for (const { element, settled } of this.#rows) if (settled) element.remove();
+    this.#rows = this.#rows.filter(({ settled }) => !settled);
+    this.#seqs.clear();
+  }
+
   /** A line that is no message: who came, what the connection did. @param {string} text @param {string} kind */
   note(text, kind = "") {
     const span = el("span", "", text);

@@ -174,7 +174,7 @@ export class Person {
       link: (text) => this.#inspector.link(this, text),
       joined: (ack, since) => this.#joined(ack, since),
       resumed: (missed) => this.#note(this.#resumption(missed), "good"),
-      reset: (reset, before) => this.#reload(reset.reason, before),
+      reset: (reset, before) => this.#reload(reset, before),
       message: (message) => this.#message(message),
       typing: ({ author, typing }) => this.#typist(author, typing),
       presence: (data) => this.#presence(data),
@@ -215,14 +215,15 @@ export class Person {
     return count ? missed : `resumed, ${missed}`;
   }
 
-  /** What is shown can't be continued: shows the room as it is now. @param {string} reason @param {number} before the seq read last */
-  async #reload(reason, before) {
-    this.#log.clear();
+  /** What is shown can't be continued: shows the room as it is now. @param {{reason: string, seq: number}} reset @param {number} before the seq read last */
+  async #reload({ reason, seq: head }, before) {
+    this.#log.restart();
     const note = this.#note(`reset: ${reason}, ${RESETS[reason] ?? "the server asks to load again"}`, "bad");
-    const kept = await this.#client.history(HISTORY);
-    if (!kept) return;
-    note.append(kept.length ? `; shown again from seq ${kept[0].seq} on` : `; nothing up to seq ${before} was kept`);
-    for (const message of kept) this.#log.message(message);
+    const messages = await this.#client.history(HISTORY);
+    if (!messages) return;
+    const kept = messages.find(({ seq = 0 }) => seq <= head);
+    note.append(kept ? `; shown again from seq ${kept.seq} on` : `; nothing up to seq ${before} was kept`);
+    for (const message of messages) this.#log.message(message);
     this.#showEmpty();
   }
 
