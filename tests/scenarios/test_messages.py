@@ -6,7 +6,7 @@ import re
 import pytest
 
 from scenarios.people import everybody_reads, refusal
-from support.participants import TRANSPORTS
+from support.participants import TRANSPORTS, WebTransport
 
 EPOCH = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -131,7 +131,7 @@ async def test_a_repeat_gets_the_first_position(person, room):
     assert [message["data"]["content"] for message in bob.logged(room)] == ["once", "after"]
 
 
-async def test_a_volatile_message_has_no_position(person, room):
+async def test_a_volatile_message_has_no_position(person, room, transport):
     ada, bob = await person("ada"), await person("bob")
     await ada.join(room)
     await bob.join(room)
@@ -141,6 +141,8 @@ async def test_a_volatile_message_has_no_position(person, room):
     assert "seq" not in ack and "epoch" not in ack
     message = await bob.take({"type": "cursor"})
     assert "seq" not in message and message["data"] == {"x": 1, "author": "ada"}
+    if transport is WebTransport:
+        assert bob.link.peer.datagrams == 1
     assert (await ada.send(room))["seq"] == 1
     kept = (await ada.history(room))["messages"]
     assert [message["type"] for message in kept] == ["text"]

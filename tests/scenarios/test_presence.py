@@ -50,7 +50,7 @@ async def test_a_good_bye_is_a_leave_at_once(person, room):
 
 
 async def test_a_loss_is_told_after_the_grace(start, person, room, transport):
-    server = start(rooms=BRIEF)
+    server = start(rooms=BRIEF, limits={"ping_interval_seconds": 1, "pong_timeout_seconds": 1})
     ada, bob = await person("ada", at=server), await person("bob", at=server)
     await ada.join(room)
     await bob.join(room)

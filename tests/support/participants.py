@@ -19,6 +19,8 @@ from support.http2 import Http2Websocket
 from support.server import TLS
 from support.streams import EventsPeer, PollPeer
 from support.tokens import mint
+from support.webtransport import WebTransport as WebTransportPeer
+from support.wire import UdpWire, Wire
 
 RESET = {"type": "system", "data": {"event": "reset"}}
 
@@ -54,10 +56,13 @@ class Participant:
 
     secure = False
     protocols = ("http/1.1",)
+    wire = Wire
     # What it says, it says on its connection, and a session has one connection.
     is_duplex = False
     # It is a member while it polls, and for a lease after that.
     is_leased = False
+    # The server hears of its loss, and it of the server's, when nothing has come for too long.
+    is_missed = False
 
     def __init__(self, server, user, token=None, session=None, port=None, attempt=None, **claims):
         self.user, self.session, self.attempt = user, session or new_session(), attempt
@@ -160,6 +165,7 @@ class Participant:
         return self._why()
 
     async def release(self):
+        """Lets go of everything."""
         for link in self.links[:-1]:
             await link.cut()
         await self.cut()
@@ -194,7 +200,7 @@ class Socketed(Participant):
     """Says all it says on its connection."""
 
     is_duplex = True
-    scheme = "ws"
+    scheme, door = "ws", "ws"
 
     def __init__(self, server, user, **keywords):
         super().__init__(server, user, **keywords)
@@ -203,7 +209,7 @@ class Socketed(Participant):
     async def open(self):
         query = {"session": self.session, "token": self.token, "attempt": self.attempt}
         query = {name: value for name, value in query.items() if value is not None}
-        connecting = self.connect(f"{self.scheme}://{self.address}/ws?{urlencode(query)}")
+        connecting = self.connect(f"{self.scheme}://{self.address}/{self.door}?{urlencode(query)}")
         self._attach(Client(await asyncio.wait_for(connecting, OPEN_SECONDS)))
         self.told = {}
         try:
@@ -364,6 +370,31 @@ class WebSocketInHttp2(Socketed):
         return await Http2Websocket.open(url, self.context)
 
 
+class WebTransport(Socketed):
+    """Over QUIC, which finds out by itself that the other side is gone."""
+
+    secure, is_missed, scheme, door = True, True, "https", "wt"
+    wire = UdpWire
+    # How long it waits for a server that is silent.
+    idle_seconds = 60.0
+
+    async def connect(self, url):
+        return await WebTransportPeer.open(url, TLS["tls_certificate"], self.idle_seconds)
+
+    async def send(self, room, type="text", data=None, volatile=False, **fields):
+        """What is volatile goes as a datagram."""
+        if not volatile:
+            return await super().send(room, type, data, **fields)
+        id = secrets.token_hex(6)
+        envelope = {"type": type, "room": room, "data": data, "id": id, "volatile": True} | fields
+        return await self._answered(id, self.link.peer.send_datagram(json.dumps(envelope)))
+
+    async def release(self):
+        for link in self.links:
+            await link.peer.release()
+        await super().release()
+
+
 class EventStream(OneWay):
     """Server-Sent Events, taken up again with `Last-Event-ID`."""
 
@@ -457,6 +488,7 @@ TRANSPORTS = {
     "websocket": WebSocket,
     "websocket in TLS": SecureWebSocket,
     "websocket in HTTP/2": WebSocketInHttp2,
+    "webtransport": WebTransport,
     "events": EventStream,
     "events in HTTP/2": EventStreamInHttp2,
     "polls": LongPoll,

@@ -1,4 +1,5 @@
-"""A TCP proxy in front of a server that cuts after a number of bytes, or stalls. Knows nothing of what passes."""
+"""Proxies in front of a server that cut after a number of bytes, or of datagrams, or stall. They know nothing of what
+passes."""
 
 import asyncio
 import socket
@@ -38,6 +39,58 @@ class Wire:
         self.listener.close()
         for flow in list(self.flows):
             flow.near.transport.abort()
+
+
+class UdpWire(asyncio.DatagramProtocol):
+    """The same for one client over UDP: `passed` are datagrams, and `budget` is a number of them."""
+
+    def __init__(self, budget):
+        self.budget, self.passed = budget, []
+        self.client, self.far = None, None
+
+    @classmethod
+    async def open(cls, server, budget=None):
+        loop = asyncio.get_running_loop()
+        _, wire = await loop.create_datagram_endpoint(lambda: cls(budget), local_addr=("127.0.0.1", 0))
+        address = ("127.0.0.1", server.port)
+        await loop.create_datagram_endpoint(lambda: FarUdp(wire), remote_addr=address)
+        wire.port = wire.near.get_extra_info("sockname")[1]
+        return wire
+
+    @property
+    def is_cut(self):
+        return self.budget is not None and len(self.passed) >= self.budget
+
+    def connection_made(self, transport):
+        self.near = transport
+
+    def datagram_received(self, data, address):
+        self.client = address
+        if not self.is_cut:
+            self.far.sendto(data)
+
+    def told(self, data):
+        """The server says something."""
+        if not self.is_cut:
+            self.passed.append(data)
+            self.near.sendto(data, self.client)
+
+    def close(self):
+        self.near.abort()
+        self.far.abort()
+
+
+class FarUdp(asyncio.DatagramProtocol):
+    """The server's end."""
+
+    def __init__(self, wire):
+        self.wire = wire
+
+    def connection_made(self, transport):
+        self.wire.far = transport
+
+    def datagram_received(self, data, _):
+        self.wire.told(data)
 
 
 class Near(asyncio.Protocol):
