@@ -15,7 +15,7 @@ import { backoff, comeback } from "./backoff.js";
 import { emitter, type Off } from "./emitter.js";
 import { RoomcastError, refusal } from "./error.js";
 import type { Io } from "./io.js";
-import type { Envelope, Link, Request } from "./link.js";
+import type { Envelope, Link, Query, Request } from "./link.js";
 import { randomId } from "./random.js";
 import { createSeat, type Host, type Seat } from "./room.js";
 import type { Client, ClientState, JoinOptions, Options, TokenReason } from "./types.js";
@@ -112,7 +112,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
       (...args: A) => {
         if (mine === life) then(...args);
       };
-    const to = { address, token, attempt: ++attempt, websocket, joins: () => [...seats.values()].map((s) => s.start()) };
+    const to = { address, token, timeout, attempt: ++attempt, websocket, joins: () => [...seats.values()].map((s) => s.start()) };
     const from = { heard: guarded(heard), message: guarded(message), closed: guarded(lost) };
     try {
       link = transports[transport]!(to, from);
@@ -121,12 +121,12 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     }
   }
 
-  function address(path: string, query: Record<string, string | number | null | undefined> = {}) {
+  function address(path: string, query: Query = {}) {
     const at = new URL(server);
     at.protocol = at.protocol.replace("ws", "http");
     at.pathname = at.pathname.replace(/(\/ws)?\/*$/, path);
     for (const [name, value] of Object.entries({ session, ...query })) {
-      if (value != null) at.searchParams.set(name, String(value));
+      for (const each of [value].flat()) if (each != null) at.searchParams.append(name, String(each));
     }
     return at;
   }

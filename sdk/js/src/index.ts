@@ -1,13 +1,15 @@
-/** `roomcast`: the client. */
+/** `roomcast`: the client with WebSockets, Server-Sent Events and polling, whichever gets through. */
 import { createClient } from "./client.js";
 import { io } from "./io.js";
+import { events } from "./links/events.js";
+import { poll } from "./links/poll.js";
 import { websocket } from "./links/ws.js";
 import type { Client, Options } from "./types.js";
 
 export { RoomcastError, type ErrorCode } from "./error.js";
 export type * from "./types.js";
-export { websocket };
+export { events, poll, websocket };
 
-/** `roomcast`: the client. */
+/** A client of the server at `url` (http or ws, this page's server unless given). Connects when a room is asked for. */
 export const connect = (url?: string | URL, options: Options = {}): Client =>
-  createClient(io, url, { transports: [websocket], ...options });
+  createClient(io, url, { transports: [websocket, events, poll], ...options });

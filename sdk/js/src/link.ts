@@ -34,11 +34,16 @@ export interface WebSocketLike {
 }
 export type WebSocketClass = new (url: string) => WebSocketLike;
 
+/** Parameters of a URL; those that are nothing are left out, lists stand there one by one. */
+export type Query = Record<string, string | number | string[] | null | undefined>;
+
 /** Where a link leads, as whom. */
 export interface To {
   /** The URL of a path of the server, with the session in it. */
-  address(path: string, query?: Record<string, string | number | null | undefined>): URL;
+  address(path: string, query?: Query): URL;
   token: string | null;
+  /** How long an answer may take, in ms. */
+  timeout: number;
   /** Rises with every try. */
   attempt: number;
   websocket: WebSocketClass | undefined;

@@ -55,10 +55,11 @@ export interface Seat {
 
 type Place = HistoryOptions["before"];
 const written = (at: Place) => (at && typeof at === "object" ? `${at.epoch}.${at.seq}` : at);
+/** A position as it was kept; what is none is one of a log that there never was, and so a gap. */
 const read = (at: Position | string | undefined): Position | undefined => {
   if (typeof at !== "string") return at;
-  const [epoch, seq] = at.split(".");
-  return { epoch: epoch!, seq: Number(seq) };
+  const [, epoch = "0", seq = 0] = /^([\w-]{1,32})\.(\d+)$/.exec(at) ?? [];
+  return { epoch, seq: +seq };
 };
 
 export function createSeat(host: Host, name: string, options: JoinOptions<any>): Seat {
@@ -181,7 +182,7 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
   }
 
   function system(data: any) {
-    if (data.event === "kicked") end("denied", new RoomcastError("kicked", data.reason));
+    if (data.event === "kicked") end("denied", new RoomcastError(data.code ?? "kicked", data.reason));
     if (data.event !== "reset") return;
     gap(data);
     if (joining) sit(place!, false);
