@@ -21,7 +21,7 @@ def disk(tmp_path):
 def start_on(disk, **rule):
     """A server on it, for everybody."""
     rule = {"pattern": "*", "anonymous": ["*"], **rule}
-    limits = {"sends_per_second": 0}
+    limits = {"sends_per_second": 0, "degraded_after_seconds": 1}
     return servers.serve(disk.folder, environment=disk.environment, rooms=[rule], limits=limits)
 
 
@@ -141,13 +141,16 @@ async def test_a_full_disk_takes_nothing_more_and_keeps_what_it_has(machine, tal
 
 
 @pytest.mark.parametrize("fault", ["failing-sync", "failing-write"])
-async def test_a_disk_that_fails_a_commit_leaves_nobody_in_error(machine, talk, fault):
+async def test_a_disk_that_fails_a_commit_leaves_nobody_in_error(machine, talk, connect, fault):
+    reader = await connect(machine.server, user="reader")
     assert (await talk.say("before"))[0] == 200
     machine.disk.order(fault)
     for id in ("one", "two"):
         status, said = await talk.say(id)
         assert (status, said["code"] in ("unavailable", "not_durable")) == (503, True), said
+    await reader.take({"type": "system", "data": {"event": "degraded"}})
     machine.disk.order("none")
+    await reader.take({"type": "system", "data": {"event": "restored"}})
     status, said = await talk.say("after")
     assert status == 200, said
     for id in ("one", "two"):
@@ -177,8 +180,10 @@ async def test_a_disk_that_hangs_is_told_in_time_and_what_it_took_is_there_once(
     assert "retry_after" in said
     assert (await talk.call("GET", "/healthz")).status_code == 200, "the rest goes on"
     assert await talk.history() == ["before"]
+    await reader.take({"type": "system", "data": {"event": "degraded"}})
     machine.disk.order("none")
     await reader.take({"type": "text", "id": "late"})
+    await reader.take({"type": "system", "data": {"event": "restored"}})
     status, said = await talk.say("late")
     assert (status, said["duplicate"]) == (200, True), said
     machine.lose_power()

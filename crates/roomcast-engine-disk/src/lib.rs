@@ -10,6 +10,7 @@
 mod acked;
 mod batch;
 mod error;
+mod health;
 mod inbox;
 mod keyring;
 mod ledger;
@@ -175,5 +176,9 @@ impl Engine for Disk {
 
     fn is_full(&self) -> bool {
         false
+    }
+
+    fn trouble(&self) -> Option<Duration> {
+        self.0.logs.health.trouble()
     }
 }

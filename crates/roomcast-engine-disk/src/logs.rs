@@ -19,6 +19,7 @@ use roomcast_session::Now;
 use crate::{
     Settings,
     error::engine_error,
+    health::Health,
     inbox::Inbox,
     log::{DiskLog, Handle, State},
     rows,
@@ -31,6 +32,7 @@ const LOG_BYTES: usize = 1_280;
 #[derive(Debug)]
 pub(crate) struct Logs {
     pub(crate) settings: Settings,
+    pub(crate) health: Health,
     watched: Mutex<HashMap<RoomName, Arc<DiskLog>>>,
     /// Rooms that were left while something was on its way.
     left: Mutex<Vec<RoomName>>,
@@ -48,6 +50,7 @@ impl Logs {
     pub(crate) fn new(readers: Arc<Readers>, settings: Settings) -> Self {
         Self {
             settings,
+            health: Health::default(),
             watched: Mutex::default(),
             left: Mutex::default(),
             inbox: Arc::new(Inbox::new(settings.waiting_bytes_max)),

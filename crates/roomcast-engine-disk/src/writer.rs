@@ -67,11 +67,14 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let _whatever_happens = Abandon(self.logs.clone());
         loop {
-            match self.logs.inbox().take(self.sync_due) {
+            let work = self.logs.inbox().take(self.sync_due);
+            self.logs.health.begin();
+            match work {
                 Work::Batch(jobs) => self.append(jobs),
                 Work::Tick(now) => self.tick(now),
                 Work::End => return self.end(),
             }
+            self.logs.health.rest();
             self.logs.keys.store(self.keyring.len(), Ordering::Relaxed);
             self.logs.tail_bytes.store(self.tails.bytes(), Ordering::Relaxed);
         }
@@ -81,6 +84,7 @@ impl Writer {
 
     fn append(&mut self, jobs: Vec<Job>) {
         if let Err(error) = self.connect() {
+            self.logs.health.failed();
             return refuse(jobs, &error);
         }
         let before = self.counts;
@@ -91,6 +95,7 @@ impl Writer {
             Err(error) => {
                 let error = engine_error(&error);
                 tracing::error!(%error, "messages were not taken");
+                self.logs.health.failed();
                 self.roll_back(before);
                 refuse_batch(batch, &error);
                 refuse(jobs, &error);
@@ -116,6 +121,7 @@ impl Writer {
         batch.raise_floors();
         let Err(error) = self.execute("COMMIT") else { return self.done(batch) };
         tracing::error!(%error, "a commit failed; looking whether it is one");
+        self.logs.health.failed();
         self.connection = None;
         match self.reopen().and_then(|()| self.holds(batch.last_id)) {
             Ok(true) => self.done(batch),
@@ -133,6 +139,7 @@ impl Writer {
 
     /// A batch is kept: shows it, then acks it.
     fn done(&mut self, batch: Batch) {
+        self.logs.health.succeeded();
         self.keyring.keep();
         if batch.synced {
             if let Err(error) = self.store.acked.write(batch.last_id) {
@@ -231,7 +238,11 @@ impl Writer {
         }
         let Some(now) = now else { return };
         if let Err(error) = self.connect() {
+            self.logs.health.failed();
             return tracing::error!(%error, "the store can't be opened yet");
+        }
+        if self.logs.health.is_failing() {
+            self.try_again();
         }
         let Some(connection) = &self.connection else { return };
         let swept = self.sweep.step((connection, &mut self.keyring), &self.logs, (now, self.counts.message));
@@ -252,13 +263,27 @@ impl Writer {
         self.alarmed = bytes > WAL_BYTES_ALARM;
     }
 
+    /// Looks whether a disk that has failed writes again, so that this need not be found out by a message.
+    fn try_again(&mut self) {
+        match self.write_and_sync() {
+            Ok(()) => self.logs.health.succeeded(),
+            Err(error) => {
+                tracing::error!(%error, "the disk still fails");
+                self.connection = None;
+            }
+        }
+    }
+
+    /// Writes a little, and syncs it with all that was committed without.
+    fn write_and_sync(&mut self) -> rusqlite::Result<()> {
+        self.sync(true)?;
+        self.execute("UPDATE meta SET value = value + 1 WHERE key = 'syncs'")
+    }
+
     /// Syncs what was committed without.
     fn sync_now(&mut self) {
         self.sync_due = None;
-        let synced = self
-            .sync(true)
-            .and_then(|()| self.execute("UPDATE meta SET value = value + 1 WHERE key = 'syncs'"));
-        if let Err(error) = synced {
+        if let Err(error) = self.write_and_sync() {
             tracing::error!(%error, "what was acked without a sync may not be on the disk yet");
             self.sync_due = Some(Instant::now() + SYNC_INTERVAL);
         }

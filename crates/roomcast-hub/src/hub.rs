@@ -205,6 +205,7 @@ impl Builder {
             sessions: Sessions::default(),
             connections: AtomicU64::new(0),
             draining: AtomicBool::new(false),
+            degraded: AtomicBool::new(false),
         });
         tokio::spawn(tick_along(Arc::downgrade(&inner)));
         Hub(inner)
@@ -220,6 +221,8 @@ struct Inner {
     sessions: Sessions,
     connections: AtomicU64,
     draining: AtomicBool,
+    /// Clients were told that the log can't be reached.
+    degraded: AtomicBool,
 }
 
 /// All rooms of a process. Cheap to clone.
@@ -263,6 +266,11 @@ impl Hub {
     /// Whether the hub is coming to its end.
     pub fn is_draining(&self) -> bool {
         self.0.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the engine has taken nothing for too long.
+    pub fn is_degraded(&self) -> bool {
+        self.0.degraded.load(Ordering::Acquire)
     }
 
     pub(crate) fn authorizer(&self) -> &dyn Authorizer {
@@ -379,6 +387,7 @@ impl Hub {
             turn.bind(room, join);
         }
         turn.finish();
+        self.tell_if_degraded(&connection);
         Ok(connection)
     }
 
@@ -446,6 +455,34 @@ impl Hub {
         }
     }
 
+    /// Tells whoever comes while the log can't be reached; who is known to the sessions by now.
+    pub(crate) fn tell_if_degraded(&self, connection: &Arc<Connection>) {
+        if self.is_degraded() {
+            let head = server::Head::at(self.now().wall);
+            connection.say(|_, queue| queue.push(|out| server::degraded(head, out)));
+        }
+    }
+
+    /// Looks how the engine does, and tells everybody when that changes.
+    fn look_at_engine(&self) {
+        let trouble = self.0.engine.trouble().unwrap_or_default();
+        let degraded = trouble >= self.limits().degraded_after;
+        if self.0.degraded.swap(degraded, Ordering::AcqRel) == degraded {
+            return;
+        }
+        let tell = if degraded {
+            tracing::error!(?trouble, "the log takes nothing: clients are told `degraded`");
+            server::degraded
+        } else {
+            tracing::info!("the log takes messages again: clients are told `restored`");
+            server::restored
+        };
+        let head = server::Head::at(self.now().wall);
+        for connection in self.0.sessions.all() {
+            connection.say(|_, queue| queue.push(|out| tell(head, out)));
+        }
+    }
+
     fn tick(&self) {
         let shared = &self.0.shared;
         let now = shared.now();
@@ -485,6 +522,7 @@ async fn tick_along(hub: Weak<Inner>) {
         ticks += 1;
         if ticks.is_multiple_of(1000 / SLOT_MS) {
             hub.0.engine.tick(hub.now());
+            hub.look_at_engine();
         }
     }
 }

@@ -82,6 +82,7 @@ impl Hub {
         for seat in &stream.seats {
             seat.room.drain();
         }
+        self.tell_if_degraded(&stream.connection);
         shared.schedule_connection(now.ms, &stream.connection);
         Ok(stream)
     }

@@ -64,6 +64,8 @@ pub struct Limits {
     pub poll_timeout_max: Duration,
     /// How long the log may take to answer a publish. Over it: `unavailable`, and nobody knows what becomes of it.
     pub append_timeout: Duration,
+    /// How long the log may take nothing before clients are told that it is so: `degraded`.
+    pub degraded_after: Duration,
     /// How long a reader may take no byte of what waits for it. Over it: close 4008.
     pub write_stall_timeout: Duration,
     /// How long before its end a token is announced as `expiring`.
@@ -102,6 +104,7 @@ impl Default for Limits {
             poll_timeout_max: Duration::from_secs(60),
             pong_timeout: Duration::from_secs(8),
             append_timeout: Duration::from_secs(2),
+            degraded_after: Duration::from_secs(5),
             write_stall_timeout: Duration::from_secs(15),
             token_expiring_notice: Duration::from_secs(60),
         }

@@ -309,6 +309,16 @@ pub fn draining(head: Head<'_>, reconnect_in: Duration, out: &mut Vec<u8>) {
     });
 }
 
+/// Logs can't be reached.
+pub fn degraded(head: Head<'_>, out: &mut Vec<u8>) {
+    head.system("degraded", out, |_| {});
+}
+
+/// They can be again.
+pub fn restored(head: Head<'_>, out: &mut Vec<u8>) {
+    head.system("restored", out, |_| {});
+}
+
 /// The user is no longer in the room, or on the server.
 pub fn kicked(head: Head<'_>, reason: &str, out: &mut Vec<u8>) {
     head.system("kicked", out, |data| {

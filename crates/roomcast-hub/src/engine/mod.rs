@@ -7,7 +7,7 @@
 pub mod conformance;
 mod memory;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 pub use memory::Memory;
 use roomcast_protocol::{Draft, Epoch, Frame, Position, Reset, RoomName, server::Delivered};
@@ -167,6 +167,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Whether that is as much as may be, so that idle rooms had better be given up.
     fn is_full(&self) -> bool;
+
+    /// For how long it has not been able to do what it is asked, if it is not. What takes a moment is no trouble
+    /// yet: how long is too long is for the caller to say.
+    fn trouble(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The log of one watched room.

@@ -1,6 +1,9 @@
 //! The memory engine with its calls bent by a test: later, failing or not answering at all.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use roomcast_hub::{
     Feed, Key, RoomRule,
@@ -21,7 +24,11 @@ struct How {
     watch: Arc<BeforeWatch>,
     append: Arc<dyn Fn(Append) -> Appended + Send + Sync>,
     failure: Failure,
+    trouble: Trouble,
 }
+
+/// For how long the engine says it has been in trouble.
+pub(crate) type Trouble = Arc<Mutex<Option<Duration>>>;
 
 /// What every reading of a log fails with, as long as it is set.
 #[derive(Clone, Default)]
@@ -53,6 +60,7 @@ impl Bent {
             watch: Arc::new(|_| Ok(())),
             append: Arc::new(|append| append()),
             failure: Failure::default(),
+            trouble: Trouble::default(),
         };
         Self { memory: Memory::default(), how }
     }
@@ -70,6 +78,11 @@ impl Bent {
     pub(crate) fn appending(mut self, append: impl Fn(Append) -> Appended + Send + Sync + 'static) -> Self {
         self.how.append = Arc::new(append);
         self
+    }
+
+    /// What it says of its troubles.
+    pub(crate) fn trouble(&self) -> Trouble {
+        self.how.trouble.clone()
     }
 
     /// What makes its logs unreadable.
@@ -105,6 +118,10 @@ impl Engine for Bent {
 
     fn is_full(&self) -> bool {
         self.memory.is_full()
+    }
+
+    fn trouble(&self) -> Option<Duration> {
+        *self.how.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

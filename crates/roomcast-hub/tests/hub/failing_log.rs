@@ -154,3 +154,24 @@ async fn a_damaged_log_is_a_reset_and_to_a_poll_an_error() {
     let error = subscribe(&hub, Wire::List, (&epoch, 1)).take().unwrap_err();
     assert_eq!(error.code, Code::Internal);
 }
+
+#[tokio::test]
+async fn everybody_is_told_when_the_log_takes_nothing_and_when_it_does_again() {
+    let engine = Bent::new();
+    let trouble = engine.trouble();
+    let hub = Hub::builder().engine(engine).build();
+    let mut ada = Client::connect(&hub, "ada").await;
+    let epoch = ada.join("r", json!({})).await["epoch"].as_str().unwrap().to_owned();
+    *trouble.lock().unwrap() = Some(Duration::from_secs(5));
+    let is = |event: &'static str| move |message: &Value| message["data"]["event"] == event;
+    ada.next_where(is("degraded")).await;
+    let mut eve = Client::connect(&hub, "eve").await;
+    assert_eq!(eve.next().await.unwrap()["data"]["event"], "welcome");
+    assert_eq!(eve.next().await.unwrap()["data"]["event"], "degraded", "who comes later is told as well");
+    let mut stream = subscribe(&hub, Wire::Events, (&epoch, 0));
+    said(&mut stream, "degraded").await;
+    *trouble.lock().unwrap() = Some(Duration::from_millis(10));
+    ada.next_where(is("restored")).await;
+    eve.next_where(is("restored")).await;
+    said(&mut stream, "restored").await;
+}

@@ -103,12 +103,10 @@ impl Collector for Counted {
         for (name, help, read) in COUNTERS {
             write(&mut encoder, name, help, &ConstCounter::new(read(counters).get()))?;
         }
-        write(
-            &mut encoder,
-            "memory_bytes",
-            "Bytes of rooms' logs in memory",
-            &gauge(self.0.memory_bytes() as u64),
-        )
+        let memory_bytes = gauge(self.0.memory_bytes() as u64);
+        write(&mut encoder, "memory_bytes", "Bytes of rooms' logs in memory", &memory_bytes)?;
+        let degraded = gauge(u64::from(self.0.is_degraded()));
+        write(&mut encoder, "degraded", "1 while the log takes nothing", &degraded)
     }
 }
 

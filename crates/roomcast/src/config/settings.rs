@@ -394,6 +394,8 @@ table! {
         /// How long the log may take to answer a publish. Over it: `unavailable`, sent again with its `id` it is there
         /// once.
         append_timeout as append_timeout_seconds: Duration, in 1..=3_600;
+        /// How long the log may take nothing before clients are told `degraded`.
+        degraded_after as degraded_after_seconds: Duration, in 1..=3_600;
         /// How long a reader may take nothing of what waits for it. Over it: close 4008.
         write_stall_timeout as write_stall_timeout_seconds: Duration, in 1..=3_600;
         /// How long before its end a token is told to be `expiring`.
