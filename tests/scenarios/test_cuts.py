@@ -57,14 +57,13 @@ async def exchange(writer, readers):
     start = (await writer.http("GET", f"/poll/{room}"))["position"]
     await writer.http("POST", path, text)
     await asyncio.gather(*(reader.begin(room, start) for reader in readers))
-    for _ in range(2):
-        await writer.http("POST", path, text)
+    await writer.http("POST", path, [text, text])
     return await asyncio.gather(*(reader.end() for reader in readers))
 
 
 def cuts(transport, passed):
-    """After how many bytes, or datagrams, to cut: each number of them. A record of TLS is read whole or not at all: unless there is
-    time, its edges stand for all that lies between."""
+    """After how many bytes, or datagrams, to cut: each number of them. A record of TLS is read whole or not at all:
+    unless there is time, its edges stand for all that lies between."""
     if not transport.secure or transport.is_missed or os.environ.get("ROOMCAST_LONG"):
         return list(range(len(passed) + 1))
     ends = [0]
