@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from support import server as servers
+from support.raw import Raw
 from support.streams import Events, raw_blocks
 from support.tokens import mint
 
@@ -261,3 +262,61 @@ async def test_no_stream_lacks_a_message_whatever_cuts_it(dev, browse, room):
     await first.close()
     _, *readers = await asyncio.gather(write(), *(read(step) for step in (7, 20, 45, 130)))
     assert all(got == list(range(1, 301)) for got in readers)
+
+
+def opened(server, request):
+    """A stream that has said who is welcome, its head, and what came after it."""
+    raw = Raw(server)
+    raw.send(request.encode())
+    while b"welcome" not in raw.buffer:
+        assert raw.fill(), raw.buffer
+    head, _, raw.buffer = raw.buffer.partition(b"\r\n\r\n")
+    return raw, head.lower()
+
+
+async def test_a_stream_over_http_1_1_is_chunked_to_its_end(serve, room):
+    """It has its head from one hand and its body from another; what was asked for before it is answered before."""
+    server = serve(rooms=[OPEN])
+    request = f"GET /events/{room} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    raw, head = opened(server, f"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n{request}")
+    with raw:
+        assert b"content-length" in head, "the first answer"
+        _, _, raw.buffer = raw.buffer.partition(b"\r\n\r\n")
+        server.terminate()
+        while raw.fill():
+            pass
+    blocks = b""
+    while raw.buffer != b"0\r\n\r\n":
+        size, _, rest = raw.buffer.partition(b"\r\n")
+        chunk, end, raw.buffer = rest[: int(size, 16)], rest[int(size, 16) :][:2], rest[int(size, 16) + 2 :]
+        assert end == b"\r\n"
+        blocks += chunk
+    assert blocks.startswith(b"retry: ") and b'"draining"' in blocks
+
+
+async def test_a_stream_over_http_1_0_has_no_chunks(dev, browse, room):
+    raw, head = opened(dev, f"GET /events/{room} HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    with raw:
+        assert b"chunked" not in head and raw.buffer.startswith(b"retry: ")
+        await browse(dev).publish(room, content="Hello")
+        while b"Hello" not in raw.buffer:
+            assert raw.fill()
+
+
+def test_the_head_of_a_stream_can_be_asked_for_alone(dev, room):
+    with Raw(dev) as raw:
+        status, headers, _ = raw.request(f"HEAD /events/{room}")
+        assert (status, headers["content-type"]) == (200, "text/event-stream")
+        assert raw.request("GET /healthz")[0] == 200, "the connection goes on"
+
+
+async def test_who_talks_into_a_stream_is_hung_up_on(dev, browse, room):
+    raw, _ = opened(dev, f"GET /events/{room} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with raw:
+        raw.send(b"x" * 1024)
+        await browse(dev).publish(room, content="Hello")
+        while b"Hello" not in raw.buffer:
+            assert raw.fill(), "a little is passed over"
+        while raw.send(b"x" * 65_536) and raw.fill():
+            pass
+        assert not raw.fill()

@@ -103,16 +103,26 @@ impl<'a> Run<'a> {
     fn join(&mut self, form: Form) -> usize {
         self.joined.iter().position(|(joined, _)| *joined == form).unwrap_or_else(|| {
             let mut bytes = Vec::new();
-            let epoch = (form.0 == Wire::Events).then(|| self.room.log().bounds().epoch);
-            for (_, frame) in self.frames(form) {
-                if let Some(epoch) = epoch.as_ref().filter(|_| frame.seq() > 0) {
-                    events::push_position(epoch, frame.seq(), &mut bytes);
-                }
-                frame.write(form.0, &mut bytes);
-            }
+            self.write(form, &mut bytes, |_, _| false);
             self.joined.push((form, bytes.into()));
             self.joined.len() - 1
         })
+    }
+
+    /// Appends the frames of a form, until `done` says so of an entry's number and where its frame ends.
+    fn write(&self, form: Form, out: &mut Vec<u8>, mut done: impl FnMut(usize, usize) -> bool) {
+        let epoch = form.0.is_events().then(|| self.room.log().bounds().epoch);
+        for (i, frame) in self.frames(form) {
+            form.0.enclose(out, |out| {
+                if let Some(epoch) = epoch.as_ref().filter(|_| frame.seq() > 0) {
+                    events::push_position(epoch, frame.seq(), out);
+                }
+                frame.write(form.0, out);
+            });
+            if done(i, out.len()) {
+                return;
+            }
+        }
     }
 
     fn is_one_for_all(&self) -> bool {
@@ -130,15 +140,13 @@ impl<'a> Run<'a> {
 
     /// Where the reader of a socket stands that took so many bytes of [`Self::bytes`], and where the frame it is in ends.
     pub(crate) fn place_of(&self, taken: usize, wire: Wire, roster: bool) -> (Place, usize) {
-        let mut end = 0;
-        for (i, frame) in self.frames((wire, roster)) {
-            end += frame.on(wire).len();
-            if end >= taken {
-                let seq = self.entries[..=i].iter().map(|entry| entry.frame.seq()).max().unwrap_or(0);
-                return (Place { index: self.base + i as u64 + 1, seq }, end);
-            }
-        }
-        (self.end, end)
+        let mut place = (self.end, 0);
+        self.write((wire, roster), &mut Vec::new(), |i, end| {
+            let seq = self.entries[..=i].iter().map(|entry| entry.frame.seq()).max().unwrap_or(0);
+            place = (Place { index: self.base + i as u64 + 1, seq }, end);
+            end >= taken
+        });
+        place
     }
 
     pub(crate) fn count_delivery(&mut self) {

@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use roomcast_protocol::{Close, Code, Join, Limits, Queue, RoomName, SessionId, Timestamp, Wire, server};
 use roomcast_session::{Identity, Now, Session};
-use tokio::{net::TcpStream, runtime::Handle};
+use tokio::{net::TcpStream, runtime::Handle, sync::Notify};
 
 use crate::{
     Connection, ConnectionId, Counters, Departure, Feed, Room, RoomRule, Turn,
@@ -22,7 +22,6 @@ use crate::{
     rooms::{IdleRooms, Rooms},
     rule::Rules,
     sessions::{Claim, Sessions},
-    sink::{Pipe, Sink, Socket},
     wheel::{SLOT_MS, Wheel},
 };
 
@@ -98,8 +97,9 @@ impl Shared {
 pub enum Line {
     /// A bare socket: whoever has something for the client writes it.
     Socket(TcpStream),
-    /// Anything else. The transport takes out what is due and writes it: TLS, HTTP/2, QUIC.
-    Pipe,
+    /// Anything else. The transport takes out what is due and writes it: TLS, HTTP/2, QUIC. When the client takes no
+    /// byte for too long, what lies below is told to cut it, if there is such a thing.
+    Pipe(Option<Arc<Notify>>),
 }
 
 /// A connection that asks to be let in: its identity is decided, its handshake done.
@@ -364,12 +364,8 @@ impl Hub {
         let mut queue = Queue::of(wire);
         let session = Session::open(shared.now(), identity.clone(), shared.limits.clone(), &mut queue);
         let id = self.next_id();
-        let sink = match line {
-            Line::Socket(socket) => Sink::Socket(Socket(socket)),
-            Line::Pipe => Sink::Pipe(Box::new(Pipe::new(None))),
-        };
-        let connection =
-            Arc::new(Connection::new((id, attempt), (sink, wire), shared.clone(), (session, queue)));
+        let start = (session, queue);
+        let connection = Arc::new(Connection::new((id, attempt), (line.into(), wire), shared.clone(), start));
         match self.0.sessions.claim(&identity, &connection) {
             Claim::Fresh => {}
             Claim::Displaces(older) => {

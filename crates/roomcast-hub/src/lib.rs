@@ -43,5 +43,5 @@ pub use hub::{Authorizer, Builder, Entrance, Hub, Line, NotAdmitted};
 pub use keys::{Key, KeyLimits, Keys, Seen};
 pub use room::{HistoryPage, Publication, Publisher, Room, RoomError, RoomSummary};
 pub use rule::{Durability, PresenceRule, Retention, RoomRule};
-pub use stream::{Seat, Stream, Subscription};
+pub use stream::{NotSubscribed, Seat, Stream, Subscription};
 pub use turn::Turn;

@@ -183,7 +183,7 @@ impl Outbox {
     /// Answers whether it is behind now.
     pub(crate) fn deliver(&mut self, slot: usize, run: &mut Run<'_>, outlet: Outlet<'_>) -> bool {
         // An id of several rooms is the reader's own.
-        let has_own_ids = outlet.wire == Wire::Events && self.readings.len() > 1;
+        let has_own_ids = outlet.wire.is_events() && self.readings.len() > 1;
         let Some(reading) = self.readings.get_mut(slot).filter(|reading| reading.reads(run.room())) else {
             return false;
         };
@@ -296,7 +296,7 @@ impl Outbox {
         if self.log.has_failed() {
             return;
         }
-        if outlet.wire == Wire::Events {
+        if outlet.wire.is_events() {
             scratch.seqs.extend(self.readings.iter().map(|reading| reading.cursor.seq()));
         }
         for (slot, reading) in self.readings.iter().enumerate() {
@@ -484,11 +484,16 @@ impl Scratch {
 
     /// Appends a frame, after the reader's position if it has one and the wire a place for it.
     fn push(&mut self, (slot, readings): (usize, &[Reading]), frame: &Frame, wire: Wire) {
-        if wire == Wire::Events && frame.seq() > 0 {
+        let has_id = wire.is_events() && frame.seq() > 0;
+        if has_id {
             self.came_to(slot, frame.seq());
-            let standing = positions(readings, |slot| self.seqs[slot]);
-            events::push_positions(&standing, &mut self.bytes);
         }
-        frame.write(wire, &mut self.bytes);
+        let standing = has_id.then(|| positions(readings, |slot| self.seqs[slot]));
+        wire.enclose(&mut self.bytes, |out| {
+            if let Some(standing) = standing {
+                events::push_positions(&standing, out);
+            }
+            frame.write(wire, out);
+        });
     }
 }

@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, sync::Notify};
 
+use crate::Line;
+
 /// Bytes that a pipe takes before its reader lags.
 const PIPE_BYTES_MAX: usize = 64 * 1024;
 
@@ -28,6 +30,15 @@ pub(crate) enum Sink {
     Socket(Socket),
     /// To the transport, which is woken. Boxed: idle sockets are many.
     Pipe(Box<Pipe>),
+}
+
+impl From<Line> for Sink {
+    fn from(line: Line) -> Self {
+        match line {
+            Line::Socket(socket) => Self::Socket(Socket(socket)),
+            Line::Pipe(hang_up) => Self::Pipe(Box::new(Pipe::new(hang_up))),
+        }
+    }
 }
 
 impl Sink {

@@ -3,39 +3,48 @@
 
 use std::{
     fmt,
+    future::poll_fn,
+    io,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use roomcast_protocol::{
-    Join, Position, Positions, Queue, Rights, RoomName, Wire,
+    Close, Join, Position, Positions, Queue, Rights, RoomName, Wire,
     server::{self, Head, Joined, Members},
 };
 use roomcast_session::{Identity, Session};
-use tokio::sync::Notify;
 
-use crate::{
-    Connection, Departure, Hub, Room, RoomError,
-    hub::random,
-    sink::{Pipe, Sink},
-};
+use crate::{Connection, Departure, Hub, Line, Room, RoomError, hub::random};
 
 /// Before a client that lost its stream comes back, in milliseconds: drawn between this and twice this.
 const RETRY_MS: u64 = 2_000;
+/// Bytes that a client may send after its request before it is hung up on.
+const SPOKEN_BYTES_MAX: usize = 64 * 1024;
 
 /// What a client wants to read. That it may is decided.
 #[derive(Debug)]
 pub struct Subscription {
     /// Who.
     pub identity: Arc<Identity>,
+    /// What carries it: for [`Wire::List`] a pipe.
+    pub line: Line,
     /// The form in which messages are wanted: [`Wire::Events`] or [`Wire::List`].
     pub wire: Wire,
     /// Which rooms, how to join each, and with which rights there; without [`Rights::PRESENCE`] nothing is told of
     /// who is there.
     pub rooms: Vec<(RoomName, Join, Rights)>,
-    /// Told when the client takes no byte for too long: what lies below it must be cut.
-    pub hang_up: Option<Arc<Notify>>,
+}
+
+/// A stream that can't begin: one of its rooms can't be read. It can still be told so.
+#[derive(Debug)]
+pub struct NotSubscribed {
+    /// Why.
+    pub error: RoomError,
+    /// The stream, in which nothing was said yet.
+    pub stream: Stream,
 }
 
 /// A room that a stream reads, as it was when the stream began.
@@ -62,21 +71,23 @@ impl fmt::Debug for Stream {
 }
 
 impl Hub {
-    /// Begins a stream or poll. An error is an engine's; nothing is left behind.
-    pub fn subscribe(&self, subscription: Subscription) -> Result<Stream, RoomError> {
-        let Subscription { identity, wire, rooms, hang_up } = subscription;
+    /// Begins a stream or poll. An error is an engine's.
+    pub fn subscribe(&self, subscription: Subscription) -> Result<Stream, Box<NotSubscribed>> {
+        let Subscription { identity, line, wire, rooms } = subscription;
         let shared = self.shared();
         let now = shared.now();
         let session = Session::one_way(now, identity.clone(), shared.limits.clone());
-        let sink = Sink::Pipe(Box::new(Pipe::new(hang_up)));
         let start = (session, Queue::of(wire));
-        let connection = Arc::new(Connection::new((self.next_id(), 0), (sink, wire), shared.clone(), start));
+        let id = (self.next_id(), 0);
+        let connection = Arc::new(Connection::new(id, (line.into(), wire), shared.clone(), start));
         self.sessions().add_stream(&identity, &connection);
         let mut stream = Stream { hub: self.clone(), connection, seats: Vec::with_capacity(rooms.len()) };
         for (room, join, rights) in &rooms {
-            let (room, (joined, members)) = self
-                .with_room(room, |room| room.join(now, (&stream.connection, &identity), (join, *rights)))?;
-            stream.seats.push(Seat { room, joined, members });
+            let who = (&stream.connection, &*identity);
+            match self.with_room(room, |room| room.join(now, who, (join, *rights))) {
+                Ok((room, (joined, members))) => stream.seats.push(Seat { room, joined, members }),
+                Err(error) => return Err(Box::new(NotSubscribed { error: error.into(), stream })),
+            }
         }
         stream.greet(wire);
         for seat in &stream.seats {
@@ -98,9 +109,8 @@ impl Stream {
     /// messages may flow.
     fn greet(&self, wire: Wire) {
         let mut queue = Queue::of(wire);
-        if wire == Wire::Events {
-            let retry_ms = RETRY_MS + random() % RETRY_MS;
-            queue.extend(format!("retry: {retry_ms}\n").as_bytes());
+        if wire.is_events() {
+            queue.push_retry(Duration::from_millis(RETRY_MS + random() % RETRY_MS));
             self.welcome(&mut queue);
         }
         self.connection.answer(&queue);
@@ -137,6 +147,28 @@ impl Stream {
             seats => {
                 let each = seats.iter().enumerate();
                 Positions::Each(each.map(|seat| (seat.1.room.name().clone(), position(seat))).collect())
+            }
+        }
+    }
+
+    /// Tells the client something, such as why it gets nothing, and ends the stream.
+    pub fn dismiss(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.connection.say(|_, queue| queue.push(write));
+        self.connection.close(Close::Normal, "", Departure::Lost);
+    }
+
+    /// Reads on, on a bare socket, until the client hangs up. It has nothing to say here.
+    pub async fn until_hung_up(self) {
+        let mut spoken = 0;
+        while spoken <= SPOKEN_BYTES_MAX {
+            if poll_fn(|cx| self.connection.poll_readable(cx)).await.is_err() {
+                return;
+            }
+            match self.connection.try_read(&mut [0; 512]) {
+                Ok(0) => return,
+                Ok(bytes) => spoken += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
             }
         }
     }

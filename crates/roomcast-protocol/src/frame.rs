@@ -28,7 +28,10 @@ pub enum Wire {
     /// A WebSocket text frame, deflated where that helps, for a window of this many bits (9-15).
     Deflate(u8),
     /// A block of Server-Sent Events. The `id:` line before it is for whoever knows the reader's position.
-    Events,
+    Events {
+        /// Whether what is written goes straight to a socket, and so must be a chunk of HTTP/1.1.
+        chunked: bool,
+    },
     /// Bare JSON and a comma: the inside of a list, in which presence has no place.
     List,
     /// JSON after its length, on a stream of bytes beside which datagrams may travel.
@@ -39,6 +42,22 @@ impl Wire {
     /// Whether it is made of WebSocket frames.
     pub const fn is_websocket(self) -> bool {
         matches!(self, Self::Plain | Self::Deflate(_))
+    }
+
+    /// Whether it is made of Server-Sent Events.
+    pub const fn is_events(self) -> bool {
+        matches!(self, Self::Events { .. })
+    }
+
+    /// Appends what `write` appends, enclosed as the wire has it (RFC 9112, section 7.1).
+    pub fn enclose(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = out.len();
+        write(out);
+        if self == (Self::Events { chunked: true }) && out.len() > start {
+            let head = format!("{:x}\r\n", out.len() - start);
+            out.splice(start..start, head.bytes());
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// Whether the other side can answer on it.
@@ -114,11 +133,11 @@ impl Frame {
         &self.buffer[self.json_at as usize..]
     }
 
-    /// Appends the frame in a wire form.
+    /// Appends the frame in a wire form, not yet enclosed.
     pub fn write(&self, wire: Wire, out: &mut Vec<u8>) {
         match wire {
             Wire::Plain | Wire::Deflate(_) => out.extend_from_slice(self.on(wire)),
-            Wire::Events => events::push(self.json(), out),
+            Wire::Events { .. } => events::push(self.json(), out),
             Wire::Counted => counted::push(self.json(), out),
             Wire::List if events::kind(self.json()) == b"presence" => {}
             Wire::List => {

@@ -1,7 +1,7 @@
 //! What one connection alone is told (acks, errors, system messages, pings, the close), in the wire form of
 //! its transport, waiting to be written. Messages of a room never stand here.
 
-use std::ops::Deref;
+use std::{ops::Deref, time::Duration};
 
 use roomcast_websocket::{CloseCode, OpCode, frame};
 
@@ -45,10 +45,10 @@ impl Queue {
                 write,
             ),
             Wire::Counted => self.push_after_header(Length::of, write),
-            Wire::Events => {
+            Wire::Events { .. } => {
                 let mut json = Vec::new();
                 write(&mut json);
-                events::push(&json, &mut self.bytes);
+                self.wire.enclose(&mut self.bytes, |out| events::push(&json, out));
             }
             Wire::List => {}
         }
@@ -72,8 +72,16 @@ impl Queue {
 
     /// Says where the reader stands after the message that follows, on a wire that has a place for it.
     pub fn push_positions(&mut self, positions: impl FnOnce() -> Positions) {
-        if self.wire == Wire::Events {
-            events::push_positions(&positions(), &mut self.bytes);
+        if self.wire.is_events() {
+            self.wire.enclose(&mut self.bytes, |out| events::push_positions(&positions(), out));
+        }
+    }
+
+    /// Says how long to wait before coming back, on a wire that has a place for it.
+    pub fn push_retry(&mut self, wait: Duration) {
+        if self.wire.is_events() {
+            let retry = format!("retry: {}\n", wait.as_millis());
+            self.wire.enclose(&mut self.bytes, |out| out.extend_from_slice(retry.as_bytes()));
         }
     }
 
@@ -81,7 +89,9 @@ impl Queue {
     pub fn push_ping(&mut self) {
         match self.wire {
             Wire::Plain | Wire::Deflate(_) => frame::append(&mut self.bytes, OpCode::Ping, b""),
-            Wire::Events => self.bytes.extend_from_slice(b":\n\n"),
+            Wire::Events { .. } => {
+                self.wire.enclose(&mut self.bytes, |out| out.extend_from_slice(b":\n\n"));
+            }
             // QUIC has signs of life of its own.
             Wire::List | Wire::Counted => {}
         }
@@ -100,12 +110,20 @@ impl Queue {
                 let reason = close.full_reason(text);
                 frame::append_close(&mut self.bytes, CloseCode(close.number()), &reason);
             }
-            Wire::Events | Wire::List => {
+            Wire::Events { .. } | Wire::List => {
                 if let Some(code) = close.code() {
                     self.push(|out| server::error(Head::at(now), code, text, None, out));
                 }
+                self.push_end();
             }
             Wire::Counted => {}
+        }
+    }
+
+    /// Appends what says that nothing more follows, where the connection itself doesn't say so.
+    pub fn push_end(&mut self) {
+        if self.wire == (Wire::Events { chunked: true }) {
+            self.bytes.extend_from_slice(b"0\r\n\r\n");
         }
     }
 
@@ -142,6 +160,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Position;
 
     #[test]
     fn framing() {
@@ -162,7 +181,7 @@ mod tests {
     #[test]
     fn a_stream_is_told_why_it_ends_where_there_is_a_word_for_it() {
         let told = |close| {
-            let mut queue = Queue::of(Wire::Events);
+            let mut queue = Queue::of(Wire::Events { chunked: false });
             queue.push_close(Timestamp(0), close, "why");
             String::from_utf8(queue.into_bytes()).unwrap()
         };
@@ -170,5 +189,17 @@ mod tests {
         assert!(error.starts_with("event: system\ndata: {\"type\":\"error\""), "{error}");
         assert!(error.contains("\"token_expired\"") && error.contains("\"why\""), "{error}");
         assert_eq!(told(Close::Restart), "");
+    }
+
+    #[test]
+    fn what_goes_straight_to_a_socket_is_made_of_chunks() {
+        let mut queue = Queue::of(Wire::Events { chunked: true });
+        queue.push_retry(Duration::from_millis(2_500));
+        queue.push_positions(|| Positions::One(Position::none()));
+        queue.push(|out| out.extend_from_slice(br#"{"type":"text"}"#));
+        queue.push_ping();
+        queue.push_close(Timestamp(0), Close::Restart, "why");
+        let expected = "c\r\nretry: 2500\n\r\n8\r\nid: 0.0\n\r\n17\r\ndata: {\"type\":\"text\"}\n\n\r\n3\r\n:\n\n\r\n0\r\n\r\n";
+        assert_eq!(std::str::from_utf8(queue.bytes()), Ok(expected));
     }
 }

@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     server::{Doors, Open},
+    takeover::{Socket, Takeover},
     tls::Tls,
 };
 
@@ -100,9 +101,21 @@ async fn speak(
     }
     // Boxed: what idles in the clear must not be as large as what idles inside TLS.
     match doors.settings.tls.clone() {
-        None => speak_http1(TokioIo::new(socket), (router, peer), &doors, ending).await,
+        None => speak_in_the_clear(socket, (router, peer), &doors, ending).await,
         Some(tls) => Box::pin(speak_tls(&tls, (socket, peer), router, (&doors, ending))).await,
     }
+}
+
+async fn speak_in_the_clear(
+    socket: TcpStream,
+    router: (Router, SocketAddr),
+    doors: &Doors,
+    ending: watch::Receiver<()>,
+) {
+    let takeover = Takeover::default();
+    let socket = TokioIo::new(Socket::new(socket, takeover.clone()));
+    speak_http1(socket, router, doors, (ending, Some(&takeover))).await;
+    takeover.carry_out();
 }
 
 async fn speak_tls(
@@ -125,7 +138,7 @@ async fn speak_tls(
     if is_h2 {
         Box::pin(speak_http2(stream, (router, peer), ending)).await;
     } else {
-        Box::pin(speak_http1(stream, (router, peer), doors, ending)).await;
+        Box::pin(speak_http1(stream, (router, peer), doors, (ending, None))).await;
     }
 }
 
@@ -133,9 +146,10 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
     io: T,
     (router, peer): (Router, SocketAddr),
     doors: &Doors,
-    ending: watch::Receiver<()>,
+    (ending, takeover): (watch::Receiver<()>, Option<&Takeover>),
 ) {
     let cut = HangUp::default();
+    let below = Below { hang_up: Some(cut.clone()), takeover: takeover.cloned() };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(doors.settings.headers_timeout)
@@ -143,9 +157,17 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
         // What is written is mostly small: one copy into a buffer costs less than a vector of pieces.
         .writev(false)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(io, service_fn(service(router, peer, Some(cut.clone()))))
+        .serve_connection(io, service_fn(service(router, peer, below)))
         .with_upgrades();
-    converse((connection, |connection| connection.graceful_shutdown()), peer, (ending, cut)).await;
+    let conversation =
+        converse((connection, |connection| connection.graceful_shutdown()), peer, (ending, cut));
+    match takeover {
+        None => conversation.await,
+        Some(takeover) => tokio::select! {
+            () = conversation => {}
+            () = takeover.due() => {}
+        },
+    }
 }
 
 async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
@@ -162,22 +184,29 @@ async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
         .max_send_buf_size(STREAM_SEND_BYTES_MAX)
         .enable_connect_protocol()
         // One stream that takes nothing must not end its neighbours, so nothing may cut the whole.
-        .serve_connection(io, service_fn(service(router, peer, None)));
+        .serve_connection(io, service_fn(service(router, peer, Below::default())));
     let shut_down = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
     converse((connection, shut_down), peer, (ending, HangUp::default())).await;
 }
 
-/// Answers requests by the router, which learns where they come from and how to cut them off.
+/// What an answer can do with the connection below it.
+#[derive(Clone, Default)]
+struct Below {
+    hang_up: Option<HangUp>,
+    takeover: Option<Takeover>,
+}
+
+/// Answers requests by the router, which learns where they come from and what lies below them.
 fn service(
     router: Router,
     peer: SocketAddr,
-    hang_up: Option<HangUp>,
+    below: Below,
 ) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
     move |mut request| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        if let Some(hang_up) = &hang_up {
-            request.extensions_mut().insert(hang_up.clone());
-        }
+        let Below { hang_up, takeover } = below.clone();
+        hang_up.map(|hang_up| request.extensions_mut().insert(hang_up));
+        takeover.map(|takeover| request.extensions_mut().insert(takeover));
         let answer = router.clone().oneshot(request.map(Body::new));
         Box::pin(async move { Ok(answer.await.unwrap_or_else(|never| match never {})) })
     }

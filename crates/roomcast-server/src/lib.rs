@@ -13,6 +13,7 @@ mod proxies;
 mod query;
 mod server;
 mod short_lived;
+mod takeover;
 mod tls;
 mod websocket;
 #[cfg_attr(not(feature = "webtransport"), path = "no_webtransport.rs")]

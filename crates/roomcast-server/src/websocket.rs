@@ -36,6 +36,7 @@ use tokio::{
 use crate::{
     app::App,
     arrival::{Arrival, Refusal},
+    takeover::Socket,
 };
 
 /// Bytes of the buffer that a thread reads into.
@@ -127,7 +128,7 @@ async fn run(hub: Hub, upgraded: OnUpgrade, handshake: Handshake) {
             Err((Line::Socket(socket), refusal)) => refuse(&hub, socket, &refusal).await,
             Err(_) => {}
         },
-        Err(upgraded) => match enter(Line::Pipe) {
+        Err(upgraded) => match enter(Line::Pipe(None)) {
             Ok(connection) => carry(hub.clone(), (connection, decoder), TokioIo::new(upgraded)).await,
             Err((_, refusal)) => refuse(&hub, TokioIo::new(upgraded), &refusal).await,
         },
@@ -174,8 +175,11 @@ async fn write_out<T: AsyncWrite + Unpin>(
 /// The TCP socket below an upgraded connection, and what was read of it beyond the handshake; whether our own
 /// accept loop served it or an embedder's `axum::serve`. Else it is not a bare socket.
 fn socket_of(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf)),
+    let upgraded = match upgraded.downcast::<TokioIo<Socket>>() {
+        Ok(parts) => {
+            let socket = parts.io.into_inner().into_inner().expect("a socket has one answer at a time");
+            return Ok((socket, parts.read_buf));
+        }
         Err(upgraded) => upgraded,
     };
     let parts = auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded)?;

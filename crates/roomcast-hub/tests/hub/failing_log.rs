@@ -9,10 +9,11 @@ use crate::{
     bent::{Bent, Failure},
     support::{Client, identity, rule, text},
 };
-use roomcast_hub::{Hub, Stream, Subscription, engine::EngineError};
+use roomcast_hub::{Hub, Line, Stream, Subscription, engine::EngineError};
 use roomcast_protocol::{Code, Epoch, Join, Limits, Position, Positions, Rights, RoomName, Wire};
 use serde_json::{Value, json};
 
+const EVENTS: Wire = Wire::Events { chunked: false };
 /// Messages, of which the feed keeps none for those who come later.
 const MESSAGES: u64 = 5;
 
@@ -64,7 +65,7 @@ fn subscribe(hub: &Hub, wire: Wire, (epoch, seq): (&str, u64)) -> Stream {
     let join = Join { since: Some(since), ..Join::default() };
     let rooms = vec![(RoomName::new("r").unwrap(), join, Rights::PRESENCE)];
     let identity = Arc::new(identity("eve", "eve"));
-    hub.subscribe(Subscription { identity, wire, rooms, hang_up: None }).unwrap()
+    hub.subscribe(Subscription { identity, line: Line::Pipe(None), wire, rooms }).unwrap()
 }
 
 /// What a stream says until it ends, or until a word.
@@ -120,7 +121,7 @@ async fn a_stream_whose_log_fails_says_so_and_ends() {
     let (hub, failure) = hub();
     let epoch = talk(&hub).await;
     failure.set(unavailable());
-    let said = said(&mut subscribe(&hub, Wire::Events, (&epoch, 1)), "no such word").await;
+    let said = said(&mut subscribe(&hub, EVENTS, (&epoch, 1)), "no such word").await;
     assert!(said.contains(r#""code":"unavailable""#), "{said}");
     assert!(!said.contains("reset"), "{said}");
     assert!(!said.contains(&format!("id: {epoch}.{MESSAGES}")), "it moves no position: {said}");
@@ -148,7 +149,7 @@ async fn a_damaged_log_is_a_reset_and_to_a_poll_an_error() {
     reader.join("r", json!({"since": {"epoch": epoch, "seq": 1}})).await;
     let (_, told) = read_to_the_end(&mut reader, 1).await;
     assert_eq!((&told["data"]["reason"], &told["data"]["seq"]), (&json!("too_old"), &json!(MESSAGES)));
-    let mut stream = subscribe(&hub, Wire::Events, (&epoch, 1));
+    let mut stream = subscribe(&hub, EVENTS, (&epoch, 1));
     let said = said(&mut stream, "too_old").await;
     assert!(said.contains(&format!("id: {epoch}.{MESSAGES}")), "{said}");
     let error = subscribe(&hub, Wire::List, (&epoch, 1)).take().unwrap_err();

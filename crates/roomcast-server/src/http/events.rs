@@ -17,7 +17,7 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, header};
 use hyper::body::{Bytes, Frame};
-use roomcast_hub::Stream;
+use roomcast_hub::{Hub, Line, NotSubscribed, Stream};
 use roomcast_protocol::{
     Queue, Wire,
     server::{self, Head},
@@ -30,24 +30,42 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 /// When to come back to a server that is being restarted.
 const RESTART_RETRY: Duration = Duration::from_secs(2);
 
+/// Where chunks are made by whoever writes the answer.
+const EVENTS: Wire = Wire::Events { chunked: false };
+/// Where they are made by us.
+const CHUNKED: Wire = Wire::Events { chunked: true };
+
 /// `GET /events/{room}`, `GET /events?room=a&room=b`
 pub(super) async fn open(State(api): State<Api>, asked: Asked) -> Result<Response, Problem> {
     asked.check_rights()?;
-    let hub = &api.app.hub;
-    let mut farewell = Queue::of(Wire::Events);
-    let head = Head::at(hub.now().wall);
-    if hub.is_draining() {
-        farewell.extend(format!("retry: {}\n", RESTART_RETRY.as_millis()).as_bytes());
-        farewell.push(|out| server::draining(head, RESTART_RETRY, out));
-        return Ok(events(Body::from(farewell.into_bytes())));
+    if api.app.hub.is_draining() {
+        return Ok(events(come_back(&api.app.hub)));
     }
-    Ok(match asked.subscribe(&api, Wire::Events) {
-        Ok(stream) => events(Body::new(Events(stream))),
-        Err(problem) => {
-            farewell.push(|out| problem.write_error(head, out));
-            events(Body::from(farewell.into_bytes()))
-        }
+    Ok(events(match asked.takeover.clone() {
+        Some(takeover) => takeover.want(move |socket| {
+            let stream = begin(&api.app.hub, &asked, (Some(Line::Socket(socket)), CHUNKED));
+            tokio::spawn(stream.until_hung_up());
+        }),
+        None => Body::new(Events(begin(&api.app.hub, &asked, (None, EVENTS)))),
+    }))
+}
+
+/// Begins a stream; if it can't be, one that says why and ends.
+fn begin(hub: &Hub, asked: &Asked, line: (Option<Line>, Wire)) -> Stream {
+    asked.subscribe(hub, line).unwrap_or_else(|not| {
+        let NotSubscribed { error, stream } = *not;
+        let problem = Problem::of_room(error, hub.limits());
+        stream.dismiss(|out| problem.write_error(Head::at(hub.now().wall), out));
+        stream
     })
+}
+
+/// What a stream says while the server is being restarted.
+fn come_back(hub: &Hub) -> Body {
+    let mut farewell = Queue::of(EVENTS);
+    farewell.push_retry(RESTART_RETRY);
+    farewell.push(|out| server::draining(Head::at(hub.now().wall), RESTART_RETRY, out));
+    farewell.into_bytes().into()
 }
 
 fn events(body: Body) -> Response {

@@ -62,7 +62,9 @@ impl Poll<'_> {
     /// Waits until there is something to tell, or the time is over.
     async fn wait(&self, deadline: Instant) -> Result<Polled, Problem> {
         loop {
-            let stream = self.asked.subscribe(self.api, Wire::List)?;
+            let hub = &self.api.app.hub;
+            let stream = self.asked.subscribe(hub, (None, Wire::List));
+            let stream = stream.map_err(|not| Problem::of_room(not.error, hub.limits()))?;
             // What the log has lost since the position was looked at is told when it is looked at again.
             if let Some(polled) = self.watch(stream, deadline).await? {
                 return Ok(polled);

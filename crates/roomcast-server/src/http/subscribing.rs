@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use http::request::Parts;
-use roomcast_hub::{Stream, Subscription};
+use http::{Method, Version, request::Parts};
+use roomcast_hub::{Hub, Line, NotSubscribed, Stream, Subscription};
 use roomcast_protocol::{
     Code, InvalidName, Join, Limits, Position, PositionError, Positions, Rights, RoomName, Wire,
 };
 
 use super::{Api, LAST_EVENT_ID, caller::Caller, path::RoomPath, problem::Problem};
-use crate::{accept::HangUp, query::Query};
+use crate::{accept::HangUp, query::Query, takeover::Takeover};
 
 /// A request to read.
 pub(super) struct Asked {
@@ -22,6 +22,8 @@ pub(super) struct Asked {
     /// Whether the reader wants to be there, and see who else is.
     pub(super) presence: bool,
     hang_up: Option<HangUp>,
+    /// How to have the socket, where the answer may: it is chunked, and there is nothing between.
+    pub(super) takeover: Option<Takeover>,
 }
 
 impl FromRequestParts<Api> for Asked {
@@ -45,6 +47,7 @@ impl FromRequestParts<Api> for Asked {
             last: query.number("last").map(|last: usize| last.min(limits.history_page_max)),
             presence: query.text("presence").is_some_and(|presence| presence == "1"),
             hang_up: parts.extensions.get().cloned(),
+            takeover: parts.extensions.get().cloned().filter(|_| is_chunked(parts)),
         })
     }
 }
@@ -56,20 +59,24 @@ impl Asked {
         self.rooms.iter().try_for_each(|room| self.caller.need(room, wanted))
     }
 
-    /// Begins to read. A position that can't be read is one of a log that there never was.
-    pub(super) fn subscribe(&self, api: &Api, wire: Wire) -> Result<Stream, Problem> {
+    /// Begins to read on this line, or a pipe of its own. A position that can't be read is one of a log that there
+    /// never was.
+    pub(super) fn subscribe(
+        &self,
+        hub: &Hub,
+        (line, wire): (Option<Line>, Wire),
+    ) -> Result<Stream, Box<NotSubscribed>> {
         let since = self.since.as_ref().map(|since| match since {
             Ok(since) => since.clone(),
             Err(_) => Positions::One(Position::none()),
         });
         // A poll's reader is there by a lease, not by a connection.
-        let member = self.presence && wire == Wire::Events;
+        let member = self.presence && wire.is_events();
         let join = Join { since, last: self.last, member, state: None };
         let rooms = self.rooms.iter().map(|room| (room.clone(), join.clone(), self.rights(room))).collect();
-        let hang_up = self.hang_up.clone().map(|HangUp(notify)| notify);
-        let hub = &api.app.hub;
-        hub.subscribe(Subscription { identity: Arc::clone(&self.caller.0), wire, rooms, hang_up })
-            .map_err(|error| Problem::of_room(error, hub.limits()))
+        let pipe = || Line::Pipe(self.hang_up.clone().map(|HangUp(notify)| notify));
+        let line = line.unwrap_or_else(pipe);
+        hub.subscribe(Subscription { identity: Arc::clone(&self.caller.0), line, wire, rooms })
     }
 
     /// What the reader may see of a room: who is there only if it asks.
@@ -77,6 +84,11 @@ impl Asked {
         let rights = self.caller.0.grants.rights(room);
         if self.presence { rights } else { rights.without(Rights::PRESENCE) }
     }
+}
+
+/// Whether the body of an answer of unknown length is written in chunks.
+fn is_chunked(parts: &Parts) -> bool {
+    parts.method == Method::GET && parts.version == Version::HTTP_11
 }
 
 fn rooms(query: Query<'_>, limits: &Limits) -> Result<Vec<RoomName>, Problem> {

@@ -35,15 +35,15 @@ pub(super) async fn run(
     let entered = match arrival {
         Ok(arrival) => match tokio::time::timeout(stream_timeout, session.accept_bi()).await {
             Ok(Ok(stream)) => {
-                arrival.enter(hub, Line::Pipe, Wire::Counted).map(|connection| (connection, stream))
+                arrival.enter(hub, Line::Pipe(None), Wire::Counted).map(|connection| (connection, stream))
             }
             Ok(Err(_)) => return,
             Err(_) => {
                 let message = format!("no stream was opened within {stream_timeout:?}");
-                Err((Line::Pipe, Refusal { close: Close::Protocol, message }))
+                Err((Line::Pipe(None), Refusal { close: Close::Protocol, message }))
             }
         },
-        Err(refusal) => Err((Line::Pipe, refusal)),
+        Err(refusal) => Err((Line::Pipe(None), refusal)),
     };
     drop(open);
     match entered {
