@@ -1,13 +1,13 @@
 //! What every engine must do, and every engine that keeps logs beyond its process.
 
-use roomcast_engine_disk::{Disk, Settings};
+use roomcast_engine_disk::Settings;
 use roomcast_hub::engine::{Engine, conformance};
 
-use crate::support::Directories;
+use crate::support::{Directories, open_with};
 
 fn check(settings: Settings) {
     let directories = Directories::default();
-    let open = |path: &std::path::Path| -> Box<dyn Engine> { Box::new(Disk::open(path, settings).unwrap()) };
+    let open = |path: &std::path::Path| -> Box<dyn Engine> { Box::new(open_with(path, settings).unwrap()) };
     conformance::check(&|| open(&directories.fresh()));
     conformance::check_restarts(&|| {
         let path = directories.fresh();

@@ -10,7 +10,7 @@ use std::{
 use roomcast_engine_disk::{Disk, Settings};
 use roomcast_hub::engine::ReadError;
 
-use crate::support::{Directories, PATIENCE, Room, copy, open};
+use crate::support::{Directories, PATIENCE, Room, copy, open, open_with};
 
 const COMMITS: usize = 40;
 const ROOMS: [&str; 3] = ["one", "two", "three"];
@@ -83,7 +83,7 @@ fn look(disk: &Disk, name: &'static str, acked: &Acked) -> Found {
 
 /// Opens a damaged store. If it can't be opened, that is said for all rooms.
 fn outcome(path: &Path, acked: &Acked) -> Vec<Found> {
-    match Disk::open(path, Settings::default()) {
+    match open_with(path, Settings::default()) {
         Ok(disk) => ROOMS.map(|name| look(&disk, name, acked)).into(),
         Err(_) => vec![Found::Named],
     }

@@ -9,7 +9,7 @@ use roomcast_hub::{
 };
 use rusqlite::Connection;
 
-use crate::support::{Directories, PATIENCE, Room, copy, open, rule};
+use crate::support::{Directories, PATIENCE, Room, copy, open, open_with, rule};
 
 /// A store with ten messages in one room, closed, after something was done to its database.
 fn damaged(sql: &str) -> (Directories, Disk) {
@@ -104,7 +104,7 @@ fn a_directory_is_of_one_process() {
     let directories = Directories::default();
     let path = directories.fresh();
     let first = open(&path);
-    let second = Disk::open(&path, Settings::default()).unwrap_err();
+    let second = open_with(&path, Settings::default()).unwrap_err();
     assert!(matches!(second, OpenError::InUse { .. }), "{second}");
     assert!(second.to_string().contains(&format!("process {}", std::process::id())), "{second}");
     drop(first);
@@ -119,7 +119,7 @@ fn what_is_no_store_is_left_alone() {
         fs::create_dir_all(&path).unwrap();
         prepare(&path.join("roomcast.db"));
         let before = fs::read(path.join("roomcast.db")).unwrap();
-        let told = Disk::open(&path, Settings::default()).unwrap_err().to_string();
+        let told = open_with(&path, Settings::default()).unwrap_err().to_string();
         assert!(told.contains(says), "{told}");
         assert_eq!(fs::read(path.join("roomcast.db")).unwrap(), before);
     };
@@ -140,6 +140,6 @@ fn a_directory_that_cant_be_made_is_named() {
     let directories = Directories::default();
     let path = directories.fresh();
     fs::write(&path, "a file").unwrap();
-    let told = Disk::open(&path.join("data"), Settings::default()).unwrap_err();
+    let told = open_with(&path.join("data"), Settings::default()).unwrap_err();
     assert!(matches!(told, OpenError::Directory { .. }), "{told}");
 }

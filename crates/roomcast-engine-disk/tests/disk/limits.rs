@@ -11,14 +11,14 @@ use roomcast_protocol::Timestamp;
 use roomcast_session::Now;
 use rusqlite::Connection;
 
-use crate::support::{Directories, NOW, PATIENCE, Room, open, rule};
+use crate::support::{Directories, NOW, PATIENCE, Room, open, open_with, rule};
 
 #[test]
 fn a_full_disk_refuses_and_loses_nothing() {
     let directories = Directories::default();
     let path = directories.fresh();
     let small = Settings { disk_bytes_max: Some(1024 * 1024), ..Settings::default() };
-    let disk = Disk::open(&path, small).unwrap();
+    let disk = open_with(&path, small).unwrap();
     let room = Room::of(&disk, "r");
     let large = "x".repeat(10_000);
     let mut acked = 0;
@@ -123,7 +123,7 @@ fn what_waits_for_the_disk_is_bounded() {
     let directories = Directories::default();
     let path = directories.fresh();
     let small = Settings { waiting_bytes_max: 10_000, ..Settings::default() };
-    let disk = Disk::open(&path, small).unwrap();
+    let disk = open_with(&path, small).unwrap();
     let room = Room::of(&disk, "r");
     room.say("before", None).unwrap();
     let other = Connection::open(path.join("roomcast.db")).unwrap();
@@ -145,7 +145,7 @@ fn what_waits_for_the_disk_is_bounded() {
 #[test]
 fn ids_of_all_rooms_are_bounded() {
     let directories = Directories::default();
-    let disk = Disk::open(&directories.fresh(), Settings { keys_max: 2, ..Settings::default() }).unwrap();
+    let disk = open_with(&directories.fresh(), Settings { keys_max: 2, ..Settings::default() }).unwrap();
     let rooms = ["a", "b"].map(|name| Room::of(&disk, name));
     assert!(rooms.iter().all(|room| room.say("hello", Some("m1")).is_ok()));
     let refusal = rooms[0].say("hello", Some("m2"));

@@ -4,11 +4,11 @@ use std::{
     cell::RefCell,
     path::{Path, PathBuf},
     process::Command,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
-use roomcast_engine_disk::{Disk, Settings};
+use roomcast_engine_disk::{Disk, OpenError, Settings};
 use roomcast_hub::{
     Durability, Key, RoomRule,
     engine::{AppendError, EngineError, Log, Page, Range, ReadError, Ticket, conformance},
@@ -19,6 +19,10 @@ use tempfile::TempDir;
 
 /// How long a disk may take at the end of a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Held while a process begins: until then it has every lock that this one has, those of stores that are closed
+/// meanwhile, too.
+static SPAWNING: Mutex<()> = Mutex::new(());
 
 /// Directories that last as long as this.
 #[derive(Default)]
@@ -36,11 +40,20 @@ impl Directories {
 /// Copies a store as it stands. By another process: to open the database's file in this one, and to close it,
 /// would take SQLite's locks away.
 pub(crate) fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+    let mut copying = {
+        let _nobody_opens = SPAWNING.lock().unwrap();
+        Command::new("cp").arg("-r").args([from, to]).spawn().unwrap()
+    };
+    assert!(copying.wait().unwrap().success());
 }
 
 pub(crate) fn open(path: &Path) -> Disk {
-    Disk::open(path, Settings::default()).unwrap()
+    open_with(path, Settings::default()).unwrap()
+}
+
+pub(crate) fn open_with(path: &Path, settings: Settings) -> Result<Disk, OpenError> {
+    let _nobody_spawns = SPAWNING.lock().unwrap();
+    Disk::open(path, settings)
 }
 
 pub(crate) fn rule(durability: Durability) -> RoomRule {
