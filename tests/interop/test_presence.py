@@ -49,14 +49,6 @@ async def test_a_sync_after_joining_replaces_all_that_was_known(dev, connect, ro
     assert [member["user"] for member in sync["members"]] == ["ada"]
 
 
-async def test_a_state_too_large_is_refused(dev, connect, room):
-    ada = await connect(dev)
-    await ada.join(room)
-    error = await ada.request("presence", room, {"state": {"x": "y" * 1100}})
-    assert error["type"] == "error" and error["data"]["code"] == "too_large"
-    assert (await ada.request("presence", room, {"state": {"x": "y" * 900}}))["type"] == "ack"
-
-
 async def test_nobody_speaks_for_another(dev, connect, room):
     ada, bob = await connect(dev, user="ada"), await connect(dev, user="bob")
     await ada.join(room)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from urllib.parse import urlsplit
 
 import h2.config
@@ -118,8 +119,16 @@ class Http2Websocket:
             self.frames.send_binary(payload)
         await self._send_frames()
 
+    async def send_pieces(self, pieces):
+        """One message in fragments."""
+        first, *rest = [piece.encode() for piece in pieces]
+        self.frames.send_text(first, fin=not rest)
+        for number, piece in enumerate(rest, 1):
+            self.frames.send_continuation(piece, fin=number == len(rest))
+        await self._send_frames()
+
     async def ping(self):
-        self.frames.send_ping(b"?")
+        self.frames.send_ping(secrets.token_bytes(4))
         await self._send_frames()
 
     async def _send_frames(self):

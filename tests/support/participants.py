@@ -128,7 +128,7 @@ class Participant:
         content = json.dumps(body) if isinstance(body, dict | list) else body
         answer = await self._http.request(method, url, params=query, content=content, headers=self.headers)
         if answer.is_error:
-            raise Refused(answer.json())
+            raise Refused(problem(answer.status_code, answer.content))
         return answer.json()
 
     @property
@@ -173,6 +173,11 @@ class Participant:
     def _attach(self, link):
         link.kept = None
         self.links.append(link)
+
+
+def problem(status, body):
+    """Problem details; of an answer without any, what its status says."""
+    return json.loads(body) if body else {"code": str(status)}
 
 
 def after(roster, told):
@@ -350,6 +355,17 @@ class OneWay(Participant):
     async def say(self, room, envelope):
         return await self.http("POST", f"/rooms/{room}/messages", envelope)
 
+    async def say_in_pieces(self, room, pieces):
+        async def each():
+            for piece in pieces:
+                yield piece.encode()
+
+        return await self.http("POST", f"/rooms/{room}/messages", each())
+
+    async def signal(self, count):
+        for _ in range(count):
+            await self.http("GET", "/healthz")
+
 
 class WebSocket(Socketed):
     async def connect(self, url):
@@ -357,6 +373,14 @@ class WebSocket(Socketed):
             return await Websockets.open(url, {}, True, (), self.context or None)
         except (OSError, EOFError, WebSocketException) as error:
             raise Closed(1006, "", repr(error)) from None
+
+    async def say_in_pieces(self, room, pieces):
+        return await self._answered("said", self.link.peer.socket.send(pieces))
+
+    async def signal(self, count):
+        """Sends so many of the smallest things that are no message."""
+        for _ in range(count):
+            await self.link.peer.socket.ping()
 
 
 class SecureWebSocket(WebSocket):
@@ -369,6 +393,13 @@ class WebSocketInHttp2(Socketed):
     async def connect(self, url):
         return await Http2Websocket.open(url, self.context)
 
+    async def say_in_pieces(self, room, pieces):
+        return await self._answered("said", self.link.peer.send_pieces(pieces))
+
+    async def signal(self, count):
+        for _ in range(count):
+            await self.link.peer.ping()
+
 
 class WebTransport(Socketed):
     """Over QUIC, which finds out by itself that the other side is gone."""
@@ -380,6 +411,13 @@ class WebTransport(Socketed):
 
     async def connect(self, url):
         return await WebTransportPeer.open(url, TLS["tls_certificate"], self.idle_seconds)
+
+    async def say_in_pieces(self, room, pieces):
+        return await self._answered("said", self.link.peer.send_pieces(pieces))
+
+    async def signal(self, count):
+        for _ in range(count):
+            await self.link.peer.ping()
 
     async def send(self, room, type="text", data=None, volatile=False, **fields):
         """What is volatile goes as a datagram."""
@@ -410,9 +448,9 @@ class EventStream(OneWay):
         opening = EventsPeer.open(str(url), headers, self.context, "h2" in self.protocols)
         peer = await asyncio.wait_for(opening, OPEN_SECONDS)
         if peer.response.status_code != 200:
-            problem = json.loads(await peer.response.aread())
+            told = problem(peer.response.status_code, await peer.response.aread())
             await peer.release()
-            raise Refused(problem)
+            raise Refused(told)
         self._attach(StreamLink(peer))
         self.link.welcome = (await self.take({"type": "system", "data": {"event": "welcome"}}))["data"]
         rooms = self.link.welcome["rooms"]

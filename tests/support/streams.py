@@ -99,11 +99,12 @@ class PollPeer:
             url = url.copy_set_param("v", known)
         try:
             response = await self.http.get(url, headers=self.headers())
-            answer = response.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except httpx.HTTPError as error:
             raise Refusal(1006, None, repr(error)) from None
         if response.is_error:
-            raise Refusal(response.status_code, answer)
+            told = response.json() if response.content else {"code": str(response.status_code)}
+            raise Refusal(response.status_code, told)
+        answer = response.json()
         self.position = answer["position"]
         self._take(answer)
         return answer

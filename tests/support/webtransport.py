@@ -132,6 +132,13 @@ class WebTransport(QuicConnectionProtocol):
         self._quic.send_stream_data(self.stream, encode_uint_var(len(payload)) + payload)
         self.transmit()
 
+    async def send_pieces(self, pieces):
+        """One message in packets of its own for each piece."""
+        payload = [piece.encode() for piece in pieces]
+        for piece in [encode_uint_var(sum(map(len, payload))), *payload]:
+            self._quic.send_stream_data(self.stream, piece)
+            self.transmit()
+
     async def send_datagram(self, payload):
         self.http.send_datagram(self.session, payload.encode())
         self.transmit()

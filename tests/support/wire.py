@@ -47,6 +47,7 @@ class UdpWire(asyncio.DatagramProtocol):
     def __init__(self, budget):
         self.budget, self.passed = budget, []
         self.client, self.far = None, None
+        self.is_stalled = False
 
     @classmethod
     async def open(cls, server, budget=None):
@@ -59,7 +60,14 @@ class UdpWire(asyncio.DatagramProtocol):
 
     @property
     def is_cut(self):
-        return self.budget is not None and len(self.passed) >= self.budget
+        return self.is_stalled or (self.budget is not None and len(self.passed) >= self.budget)
+
+    def stall(self):
+        """Loses what comes from either side, until it is told to flow."""
+        self.is_stalled = True
+
+    def flow(self):
+        self.is_stalled = False
 
     def connection_made(self, transport):
         self.near = transport
