@@ -179,7 +179,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   }
 
   function ask(request: Request, heard?: (answer?: Envelope) => void, text?: string) {
-    if (heard) answers.set(`${request.room} ${(request.id ??= randomId())}`, heard);
+    if (heard) answers.set(`${request.room ?? ""} ${(request.id ??= randomId())}`, heard);
     return link!.send(text ?? JSON.stringify(request), request);
   }
 
@@ -192,10 +192,16 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     else probe(PONG_WITHIN_MS);
   }
 
+  /** Bytes that were on their way already are no answer, but a sign that one may still come. */
   function probe(ms: number) {
     const askedAt = io.now();
-    ask({ type: "ping" });
-    arm(ms, () => (heardAt > askedAt ? beat() : lost(1006, "the server answered no ping")));
+    let isAnswered = false;
+    ask({ type: "ping" }, () => (isAnswered = true));
+    arm(ms, () => {
+      if (isAnswered) beat();
+      else if (heardAt >= askedAt) probe(ms);
+      else lost(1006, "the server answered no ping");
+    });
   }
 
   function seen(event: string) {

@@ -85,7 +85,7 @@ test("a silent server is pinged, then given up", async () => {
   await pass(1);
   ok(link().last("ping"));
   await pass(1_000);
-  link().say({ type: "ack", data: { status: "pong" } });
+  link().ack(link().last("ping"), { status: "pong" });
   await pass(20_000);
   equal(link().sent.filter(({ type }) => type === "ping").length, 2);
   await pass(7_999);
@@ -242,10 +242,13 @@ test("a connection is probed when the page is shown again", async () => {
   await page("visible");
   ok(link().last("ping"));
   await pass(100);
-  link().say({ type: "ack", data: { status: "pong" } });
+  link().ack(link().last("ping"), { status: "pong" });
   await pass(3_000);
   equal(client.state, "online");
   await page("visible");
+  link().message("r", 6); // was on its way already
+  await pass(3_000);
+  equal(client.state, "online");
   await pass(3_000);
   equal(client.state, "waiting");
 });

@@ -44,6 +44,7 @@ export const overHttp =
     /** Joins without an answer. */
     const joins = new Map<string, Request>();
     const letters = new Map<string, [text: string, request: Request][]>();
+    let ping: Request | undefined;
     let { token } = to;
     let current: AbortController | undefined;
     let next: AbortController | undefined;
@@ -121,11 +122,13 @@ export const overHttp =
 
     async function open() {
       isDue = false;
+      if (over.signal.aborted) return;
       next?.abort();
       const mine = (next = new AbortController());
       const { signal } = mine;
       const all = together(to.joins());
       const rooms = all.map(({ room }) => room!);
+      if (!rooms.length) joins.clear();
       const query = () => queryOf(to.joins().filter(({ room }) => rooms.includes(room!)));
       const live = <A extends unknown[]>(then: (...args: A) => void) => (...args: A) => signal.aborted || then(...args);
       const welcome = (data: any) => {
@@ -181,6 +184,8 @@ export const overHttp =
         answer(join, "ack", { ...told, recovered, reset: since && !recovered });
         if (state && presence !== false) post({ type: "presence", room, data: { state } });
       }
+      if (ping) answer(ping, "ack", {});
+      ping = undefined;
       if (joins.size) readAnew();
     }
 
@@ -207,8 +212,10 @@ export const overHttp =
         } else if (type === "auth") {
           token = data.token;
           readAnew();
-        } else if (type === "ping") readAnew();
-        else if (type === "typing" || type === "presence") post(asked);
+        } else if (type === "ping") {
+          ping = asked;
+          readAnew();
+        } else if (type === "typing" || type === "presence") post(asked);
         else if (type === "history") {
           act([asked], `/rooms/${room}/messages`, {}, data, (page) => answer(asked, "ack", page));
         } else {

@@ -90,6 +90,14 @@ for (const [name, transport] of Object.entries({ events, poll })) {
     await reaches(forbidden, "online");
   });
 
+  test(`${name}: closed while a room is being joined it rests`, async () => {
+    const reader = person("ada", { transports: [transport] });
+    await reaches(reader.room(newRoom()), "live");
+    reader.room(newRoom());
+    reader.close();
+    await new Promise((then) => setImmediate(then));
+  });
+
   test(`${name}: one who leaves is gone at once`, async () => {
     const name = newRoom();
     const watcher = person("bob").room(name);

@@ -1,0 +1,86 @@
+// A TCP proxy between a client and the server that misbehaves as networks do. Holds no assertion.
+import { createServer, connect } from "node:net";
+import { once } from "node:events";
+
+export class Proxy {
+  /** In front of a server that may be killed and started again. */
+  static async before(server) {
+    const proxy = new Proxy();
+    Object.assign(proxy, { server, pairs: new Set(), refused: 0, isDown: false, isFrozen: false, swallows: false });
+    proxy.front = createServer((near) => proxy.accept(near));
+    proxy.front.listen(0, "127.0.0.1");
+    await once(proxy.front, "listening");
+    proxy.url = `http://127.0.0.1:${proxy.front.address().port}`;
+    return proxy;
+  }
+
+  accept(near) {
+    if (this.isDown) {
+      this.refused++;
+      this.told?.();
+      return near.destroy();
+    }
+    const far = connect(this.server.port, "127.0.0.1");
+    const pair = { near, far };
+    this.pairs.add(pair);
+    const end = () => {
+      near.destroy();
+      far.destroy();
+      this.pairs.delete(pair);
+    };
+    for (const end_ of ["close", "error"]) for (const socket of [near, far]) socket.on(end_, end);
+    near.on("data", (bytes) => this.isFrozen || far.write(bytes));
+    far.on("data", (bytes) => {
+      // The answer to a publish names its place; what else comes is passed on.
+      if (this.swallows && bytes.includes('"delivered"')) {
+        this.swallows = false;
+        return this.cut();
+      }
+      if (!this.isFrozen) near.write(bytes);
+    });
+  }
+
+  /** All connections, at once. */
+  cut() {
+    for (const { near, far } of [...this.pairs]) {
+      near.resetAndDestroy();
+      far.resetAndDestroy();
+    }
+  }
+
+  /** The next ack is lost, and every connection with it. */
+  swallowAck() {
+    this.swallows = true;
+  }
+
+  /** Connections that exist stay and carry nothing any more; new ones work. */
+  freeze() {
+    this.isFrozen = true;
+    for (const pair of this.pairs) {
+      for (const socket of [pair.near, pair.far]) socket.removeAllListeners("data").resume();
+    }
+    this.isFrozen = false;
+  }
+
+  /** Nobody gets through, until `up`. */
+  down() {
+    this.isDown = true;
+    this.cut();
+  }
+
+  up() {
+    this.isDown = false;
+  }
+
+  /** Waits until that many were refused. */
+  async refuses(count) {
+    const until = this.refused + count;
+    while (this.refused < until) await new Promise((then) => (this.told = then));
+  }
+
+  async stop() {
+    this.cut();
+    this.front.close();
+    await once(this.front, "close");
+  }
+}
