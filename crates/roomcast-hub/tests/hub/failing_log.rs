@@ -169,7 +169,7 @@ async fn everybody_is_told_when_the_log_takes_nothing_and_when_it_does_again() {
     let mut eve = Client::connect(&hub, "eve").await;
     assert_eq!(eve.next().await.unwrap()["data"]["event"], "welcome");
     assert_eq!(eve.next().await.unwrap()["data"]["event"], "degraded", "who comes later is told as well");
-    let mut stream = subscribe(&hub, Wire::Events, (&epoch, 0));
+    let mut stream = subscribe(&hub, EVENTS, (&epoch, 0));
     said(&mut stream, "degraded").await;
     *trouble.lock().unwrap() = Some(Duration::from_millis(10));
     ada.next_where(is("restored")).await;
