@@ -151,9 +151,7 @@ async def test_a_datagram_that_is_no_message_is_answered(secure, visit):
     await client.take({"type": "error", "data": {"code": "bad_request"}})
     peer.http.send_datagram(peer.session, b"\xff\xfe")
     peer.transmit()
-    while client.ended is None:
-        await asyncio.sleep(0)
-    assert client.ended.code == 1007
+    assert (await client.closed()).code == 1007
 
 
 async def test_garbage_and_plain_http_3_are_survived(secure, visit, room):
