@@ -10,7 +10,7 @@ use roomcast_session::Identity;
 
 use crate::{
     auth::{AuthError, Authenticator, Credentials, Origins, Place, session},
-    http, playground,
+    http, playground, sdk,
     tls::Pin,
     websocket,
 };
@@ -55,7 +55,7 @@ pub fn router(app: Arc<App>) -> Router {
     if app.playground {
         routes = routes.merge(playground::routes());
     }
-    routes.with_state(app.clone()).merge(http::routes(app))
+    routes.merge(sdk::routes()).with_state(app.clone()).merge(http::routes(app))
 }
 
 impl Authorizer for Authenticator {

@@ -11,6 +11,7 @@ mod http;
 mod playground;
 mod proxies;
 mod query;
+mod sdk;
 mod server;
 mod short_lived;
 mod takeover;
