@@ -16,6 +16,8 @@ import websockets
 # Upper bounds for failures; nothing is ever waited for on purpose.
 PATIENCE = 20
 OPEN_SECONDS = 20
+# Characters of a message that are shown where a test fails.
+SHOWN = 400
 
 
 class Closed(Exception):
@@ -202,7 +204,7 @@ class Client:
             return await asyncio.wait_for(self._take(fits), patience)
         except TimeoutError:
             raise AssertionError(
-                f"nothing like {shape} within {patience} s; seen: {self.seen[-20:]}"
+                f"nothing like {shape} within {patience} s; seen: {lately(self.seen)}"
             ) from None
 
     async def _take(self, fits):
@@ -214,7 +216,7 @@ class Client:
                         return message
                 if self.ended:
                     raise Closed(
-                        self.ended.code, self.ended.reason, f"while waiting; seen: {self.seen[-20:]}"
+                        self.ended.code, self.ended.reason, f"while waiting; seen: {lately(self.seen)}"
                     )
                 await self._news.wait()
 
@@ -227,7 +229,7 @@ class Client:
                         raise self.ended
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"not within {patience} s; seen: {self.seen[-20:]}") from None
+            raise AssertionError(f"not within {patience} s; seen: {lately(self.seen)}") from None
 
     async def settled(self):
         """Waits until the server has answered everything sent so far."""
@@ -257,6 +259,11 @@ class Client:
         self.peer.cut()
         await self.closed()
         await self.peer.release()
+
+
+def lately(seen):
+    """The last messages, each shortened, to be read by people."""
+    return [message if len(repr(message)) < SHOWN else f"{repr(message)[:SHOWN]}…" for message in seen[-20:]]
 
 
 def holds(message, shape):

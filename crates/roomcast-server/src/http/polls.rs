@@ -6,7 +6,7 @@ use std::{future::poll_fn, time::Duration};
 use axum::{extract::State, response::Response};
 use http::Uri;
 use hyper::body::Bytes;
-use roomcast_hub::Stream;
+use roomcast_hub::{Line, Stream};
 use roomcast_protocol::{
     Code, Object, Positions, Wire, push_list,
     server::{Members, standings},
@@ -63,7 +63,9 @@ impl Poll<'_> {
     async fn wait(&self, deadline: Instant) -> Result<Polled, Problem> {
         loop {
             let hub = &self.api.app.hub;
-            let stream = self.asked.subscribe(hub, (None, Wire::List));
+            // It ends before its answer is written, which its end must not cut.
+            let line = Some(Line::Pipe(None));
+            let stream = self.asked.subscribe(hub, (line, Wire::List));
             let stream = stream.map_err(|not| Problem::of_room(not.error, hub.limits()))?;
             // What the log has lost since the position was looked at is told when it is looked at again.
             if let Some(polled) = self.watch(stream, deadline).await? {
