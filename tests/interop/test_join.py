@@ -102,27 +102,6 @@ async def test_a_connection_bound_to_one_room(dev, connect, room):
     assert (await ada.take({"type": "text"}))["room"] == room
 
 
-async def test_a_bound_connection_resumes_and_reads_the_newest_by_query(dev, connect, room):
-    ada = await connect(dev)
-    epoch = (await ada.join(room))["epoch"]
-    for number in range(4):
-        await ada.text(room, n=number)
-    resumed = await connect(dev, f"/ws/{room}", since=f"{epoch}.1", presence=0)
-    ack = await resumed.take({"type": "ack"})
-    assert ack["data"]["recovered"] is True and ack["data"]["from"] == 1
-    assert [(await resumed.take({"type": "text"}))["seq"] for _ in range(3)] == [2, 3, 4]
-    newest = await connect(dev, f"/ws/{room}", last=1, presence=0)
-    assert (await newest.take({"type": "ack"}))["data"]["from"] == 3
-    assert (await newest.take({"type": "text"}))["seq"] == 4
-
-
-async def test_binding_to_no_room_is_told_after_welcome(dev, connect):
-    client = await connect(dev, "/ws/not%20a%20room")
-    closed = await client.closed()
-    assert closed.code == 1008 and closed.reason.startswith("invalid_room: ")
-    assert len(client.seen) == 1
-
-
 async def test_what_is_not_a_room_s_name(dev, connect):
     ada = await connect(dev)
     for name in ("", "a b", "a/b", "ä", "r" * 129, "a*", "a\n", 'a"'):

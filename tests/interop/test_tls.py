@@ -79,15 +79,6 @@ async def test_a_websocket_inside_tls(secure, tmp_path, room):
         assert numbers == list(range(200))
 
 
-async def test_a_bad_token_is_told_inside_tls(secure, tmp_path):
-    server, _ = secure
-    url = f"wss://127.0.0.1:{server.port}/ws?token=nonsense"
-    async with websockets.connect(url, ssl=trusting(tmp_path), proxy=None) as socket:
-        with pytest.raises(websockets.ConnectionClosed) as closed:
-            await socket.recv()
-    assert closed.value.rcvd.code == 1008 and closed.value.rcvd.reason.startswith("unauthorized: ")
-
-
 async def test_http_and_events_inside_tls(secure, tmp_path, room):
     server, _ = secure
     headers = {"Authorization": f"Bearer {mint('ada')}"}

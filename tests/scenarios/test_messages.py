@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from scenarios.people import everybody_reads, refusal
-from support.participants import TRANSPORTS, WebTransport
+from scenarios.people import everybody_reads, publish, refusal
+from support.participants import TRANSPORTS, Refused, WebTransport
 
 EPOCH = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -195,3 +195,33 @@ async def test_every_transport_tells_the_same(person, room, transport, shared):
         await one.reads(room, 20)
         assert one.logged(room) == people[0].logged(room)
         assert one.seqs(room) == list(range(1, 21))
+
+
+async def test_one_room_by_its_path(person, room, transport):
+    ada, bob = await person("ada"), await person("bob")
+    epoch = (await publish(bob, room, 3))["epoch"]
+    told = await ada.enter(room, since=f"{epoch}.1", presence=0)
+    assert (told["recovered"], told["from"], told["seq"]) == (True, 1, 3)
+    await ada.reads(room, 3)
+    assert ada.seqs(room) == [2, 3]
+    assert (await ada.members(room))["count"] == 0, "it only reads"
+    told = await bob.enter(room, last=1)
+    await bob.reads(room, 3)
+    assert (bob.seqs(room), told["from"]) == ([3], 2)
+    if transport.is_duplex:
+        assert (await bob.send(None, "text", {"x": 1}))["room"] == room, "which room need not be said"
+
+
+async def test_a_path_that_leads_nowhere(person, room, transport):
+    rights = {"mine:*": ["join"]}
+    for path, wants, code in [
+        (f"else:{room}", {}, "forbidden"),
+        (f"mine:{room}", {"last": 1}, "forbidden"),
+        ("no room", {}, "invalid_room"),
+    ]:
+        ada = await person("ada", rooms=rights)
+        with pytest.raises(Refused) as refused:
+            await ada.enter(path, **wants)
+        assert (refused.value.code, refused.value.closed) == (code, 1008 if transport.is_duplex else None)
+        if transport.is_duplex:
+            assert ada.link.welcome["user"] == "ada", "welcome comes before the close"

@@ -212,16 +212,31 @@ class Socketed(Participant):
         self.told = {}
 
     async def open(self):
-        query = {"session": self.session, "token": self.token, "attempt": self.attempt}
+        await self._connect(self.door)
+        return self
+
+    async def enter(self, room, **wants):
+        """Comes into one room by its path, with `since`, `last` or `presence` in the query."""
+        self.rooms, self.wants[room] = [room], wants
+        await self._connect(f"{self.door}/{quote(room)}", **wants)
+        try:
+            ack = await self.take(lambda message: message["type"] == "ack")
+        except Closed as closed:
+            raise Refused.by_close(closed) from None
+        assert "id" not in ack, "nobody has asked for it"
+        self.told[room] = ack["data"]
+        return ack["data"]
+
+    async def _connect(self, path, **wants):
+        query = {"session": self.session, "token": self.token, "attempt": self.attempt} | wants
         query = {name: value for name, value in query.items() if value is not None}
-        connecting = self.connect(f"{self.scheme}://{self.address}/{self.door}?{urlencode(query)}")
+        connecting = self.connect(f"{self.scheme}://{self.address}/{path}?{urlencode(query)}")
         self._attach(Client(await asyncio.wait_for(connecting, OPEN_SECONDS)))
         self.told = {}
         try:
             self.link.welcome = (await self.take({"type": "system", "data": {"event": "welcome"}}))["data"]
         except Closed as closed:
             raise Refused.by_close(closed) from None
-        return self
 
     async def _join(self, rooms, wants):
         for room in rooms:
@@ -302,6 +317,10 @@ class OneWay(Participant):
     async def _join(self, rooms, wants):
         self.rooms, self.wants = list(rooms), wants
         return await self._read()
+
+    async def enter(self, room, **wants):
+        """Comes into one room by its path, as it always does."""
+        return await self.join(room, presence=bool(wants.pop("presence", True)), **wants)
 
     async def _read(self, position=None):
         """Begins to read, where it wanted to or from a position it was given."""
