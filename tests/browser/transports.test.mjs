@@ -259,17 +259,6 @@ test("a talk goes on from one transport to the next, and nobody is seen to leave
   assert.equal(await ada.panel.getByText("Grace left").count(), 0);
 });
 
-test("WebTransport: a session opened twice is told to the older one, with the code of a socket's close", async (t) => {
-  const { page, ada } = await openPair(t, { over: ["WebTransport", "WebTransport"] });
-  const twin = await page.context().newPage();
-  const stored = await page.evaluate(() => ({ ...sessionStorage }));
-  await twin.addInitScript((entries) => Object.assign(sessionStorage, entries), stored);
-  await twin.goto(page.url());
-  await bothLive(twin);
-  await ada.panel.getByText("This session was opened in another tab").waitFor();
-  await frames(page).filter({ hasText: "closed 4009" }).first().waitFor();
-});
-
 test("the transport is remembered over a reload", async (t) => {
   const { page } = await openPair(t, { over: ["Long poll", "SSE"] });
   await page.reload();

@@ -18,6 +18,9 @@
  */
 /** @typedef {{method?: string, path: string, query?: Record<string, string>, body?: string}} Asked */
 
+/** A good-bye must not overtake the poll that is given up with it: that one would take the place again. */
+const BYE_AFTER_MS = 300;
+
 /** The server answered that it will not. */
 class Refused extends Error {
   /** @param {Refusal} refusal */
@@ -55,7 +58,7 @@ export class HttpLink {
     /** @type {Envelope} */
     const envelope = JSON.parse(text);
     if (envelope.type === "join") return void this.#join(envelope);
-    if (envelope.type === "leave") this.#stay.abort();
+    if (envelope.type === "leave") return this.#leave(envelope, text);
     this.#sent = this.#sent.then(() => this.#pass(envelope, text));
   }
 
@@ -64,8 +67,8 @@ export class HttpLink {
     this.#life.abort();
     this.#stay.abort();
     if (code !== 1000 || !this.#room) return;
-    // The page may be gone before the answer is here.
-    fetch(this.#url(path(this.#room, "presence")), { method: "DELETE", keepalive: true }).catch(() => {});
+    const bye = () => fetch(this.#url(path(this.#room, "presence")), { method: "DELETE" }).catch(() => {});
+    setTimeout(bye, BYE_AFTER_MS);
   }
 
   /** Reads a room until it is left. @param {Envelope} join */
@@ -82,6 +85,12 @@ export class HttpLink {
     };
     const end = await this.#read(reading).then(() => new Lost(), (error) => error);
     if (!stay.signal.aborted) this.#failed(end);
+  }
+
+  /** @param {Envelope} leave @param {string} text */
+  #leave(leave, text) {
+    this.#stay.abort();
+    setTimeout(() => this.#pass(leave, text), BYE_AFTER_MS);
   }
 
   /** Sends what a socket would send as a request of its own. @param {Envelope} envelope @param {string} text */
