@@ -1,15 +1,24 @@
 """A disk that is full, fails, hangs, or loses at a power cut what was not synced: a clear error, never a wrong answer,
 and nothing acked lost (SEMANTICS S3, S8, S10)."""
 
+import contextlib
+import json
 import random
 
 import pytest
+import pytest_asyncio
 
 from crash.load import EVERY_END, KILLS, ROOMS, RUNS, epochs, killed_under_load, seed_of
 from support import server as servers
+from support.clients import Closed
 from support.disk import FaultyDisk
-from support.streams import Browser
+from support.streams import Browser, EventsPeer
 from support.verdict import judge
+
+
+# More than SQLite has in memory once it has looked where a room stands.
+LARGE_MESSAGES = 20
+LARGE_BYTES = 20_000
 
 
 @pytest.fixture
@@ -57,26 +66,28 @@ class Talk:
 
     def __init__(self, machine, room):
         self.machine, self.room, self.acked = machine, room, {}
+        self.epoch = None
 
-    async def call(self, method, path, body=None):
-        browser = Browser(self.machine.server)
+    async def call(self, method, path, body=None, **query):
+        browser = Browser(self.machine.server, **query)
         try:
             return await browser.call(method, path, body, {"authorization": f"Bearer {servers.API_KEY}"})
         finally:
             await browser.close()
 
-    async def say(self, id):
-        message = {"type": "text", "id": id, "data": {"content": id}}
+    async def say(self, id, content=""):
+        message = {"type": "text", "id": id, "data": {"content": content}}
         answer = await self.call("POST", f"/rooms/{self.room}/messages", message)
         said = answer.json()
         if answer.status_code == 200:
             first = self.acked.setdefault(id, (said["epoch"], said["seq"]))
             assert first == (said["epoch"], said["seq"]), "one id, one position"
+            self.epoch = said["epoch"]
         return answer.status_code, said
 
     async def history(self):
         """Everything in the room, by its position, after a look whether it is all that was acked, once each."""
-        answer = await self.call("GET", f"/rooms/{self.room}/messages?limit=1000")
+        answer = await self.call("GET", f"/rooms/{self.room}/messages", limit=1000)
         assert answer.status_code == 200, answer.text
         page = answer.json()
         assert page["complete"]
@@ -180,6 +191,8 @@ async def test_a_disk_that_hangs_is_told_in_time_and_what_it_took_is_there_once(
     assert "retry_after" in said
     assert (await talk.call("GET", "/healthz")).status_code == 200, "the rest goes on"
     assert await talk.history() == ["before"]
+    elsewhere = await talk.call("GET", f"/rooms/{talk.room}:elsewhere/messages")
+    assert elsewhere.json()["messages"] == [], "rooms can still be looked up"
     await reader.take({"type": "system", "data": {"event": "degraded"}})
     machine.disk.order("none")
     await reader.take({"type": "text", "id": "late"})
@@ -201,20 +214,89 @@ async def test_a_stop_does_not_wait_for_a_disk_that_hangs(machine, talk):
     assert "before" in await talk.history()
 
 
-async def test_a_disk_that_cannot_be_read_is_no_reset(machine, talk, connect):
+async def told_by(stream):
+    """All that a stream says, which ends by itself."""
+    with contextlib.suppress(Closed):
+        while True:
+            yield json.loads(await stream.receive())
+
+
+async def stream_of(machine, talk, since):
+    stream = await EventsPeer.open(f"{machine.server.http}/events/{talk.room}?since={since}")
+    try:
+        return [message async for message in told_by(stream)]
+    finally:
+        await stream.release()
+
+
+async def test_a_room_that_cannot_be_looked_up_is_unavailable_on_every_transport(machine, talk, connect):
     for id in ("one", "two"):
         assert (await talk.say(id))[0] == 200
-    epoch, _ = talk.acked["one"]
+    start = f"{talk.epoch}.0"
     machine.lose_power()
-    machine.disk.order("failing-read")
-    answer = await talk.call("GET", f"/rooms/{talk.room}/messages")
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
-    since = {"epoch": epoch, "seq": 0}
-    reader = await connect(machine.server, user="reader")
-    refused = await reader.request("join", talk.room, {"since": since})
+    machine.disk.order("absent-read")
+    for path in (f"/rooms/{talk.room}/messages", f"/poll/{talk.room}"):
+        answer = await talk.call("GET", path, since=start)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+    (told,) = await stream_of(machine, talk, start)
+    assert (told["type"], told["data"]["code"]) == ("error", "unavailable")
+    bound = await connect(machine.server, path=f"/ws/{talk.room}", since=start)
+    assert (await bound.closed()).code == 1013
+    reader = await connect(machine.server)
+    refused = await reader.request("join", talk.room, {"since": start})
     assert (refused["type"], refused["data"]["code"]) == ("error", "unavailable"), refused
     machine.disk.order("none")
-    joined = await reader.join(talk.room, since=since)
-    assert joined["recovered"], joined
+    assert (await reader.join(talk.room, since=start))["recovered"]
     for id in ("one", "two"):
         await reader.take({"type": "text", "id": id})
+
+
+@pytest_asyncio.fixture
+async def live(machine, talk, connect):
+    """Who was there when messages that only the disk has now could still be read."""
+    for number in range(LARGE_MESSAGES):
+        assert (await talk.say(str(number), "x" * LARGE_BYTES))[0] == 200
+    machine.lose_power()
+    live = await connect(machine.server)
+    await live.join(talk.room)
+    return live
+
+
+async def goes_on(machine, talk, connect, live):
+    """Once the disk is in order who was at the tip is still there, and nothing is missing."""
+    machine.disk.order("none")
+    assert (await talk.say("live"))[0] == 200
+    await live.take({"type": "text", "id": "live"})
+    back = await connect(machine.server)
+    assert (await back.join(talk.room, since=f"{talk.epoch}.0"))["recovered"]
+    for id in [*map(str, range(LARGE_MESSAGES)), "live"]:
+        await back.take({"type": "text", "id": id})
+
+
+async def test_a_stretch_that_cannot_be_read_now_sends_its_reader_away(machine, talk, connect, live):
+    machine.disk.order("absent-read")
+    start = f"{talk.epoch}.0"
+    reader = await connect(machine.server)
+    await reader.join(talk.room, since=start)
+    assert (await reader.take({"type": "error"}))["data"]["code"] == "unavailable"
+    assert (await reader.closed()).code == 1013
+    told = await stream_of(machine, talk, start)
+    assert told[-1]["data"]["code"] == "unavailable"
+    answer = await talk.call("GET", f"/poll/{talk.room}", since=start)
+    assert answer.status_code == 503, answer.text
+    assert not [message for message in reader.seen + told if message["data"].get("event") == "reset"]
+    await goes_on(machine, talk, connect, live)
+
+
+async def test_a_stretch_that_is_damaged_is_a_reset(machine, talk, connect, live):
+    machine.disk.order("failing-read")
+    start = f"{talk.epoch}.0"
+    reader = await connect(machine.server)
+    await reader.join(talk.room, since=start)
+    reset = await reader.take({"type": "system", "data": {"event": "reset"}})
+    assert (reset["data"]["reason"], reset["data"]["seq"]) == ("too_old", LARGE_MESSAGES)
+    for path in (f"/rooms/{talk.room}/messages", f"/poll/{talk.room}"):
+        answer = await talk.call("GET", path, since=start)
+        assert answer.status_code == 500, answer.text
+        assert answer.json()["code"] == "internal"
+    await goes_on(machine, talk, connect, live)

@@ -6,7 +6,8 @@
  * FAULTY_DISK_ORDERS   a file that holds one word, looked at with every call:
  *                        full           what makes a file longer fails with ENOSPC
  *                        failing-write  writes fail with EIO
- *                        failing-read   reads fail with EIO
+ *                        failing-read   reads fail with EIO, which SQLite takes for damage
+ *                        absent-read    reads fail with ESTALE, as of a disk in a network that is away
  *                        failing-sync   syncs fail with EIO
  *                        hanging-sync   syncs wait until the word is another
  *                      anything else is a disk in order
@@ -145,7 +146,10 @@ ssize_t write(int fd, const void *bytes, size_t count) {
 ssize_t pread64(int fd, void *bytes, size_t count, off64_t offset) {
     char path[4096];
     const char *name;
-    if (has_name(fd, path, &name) && is_ordered("failing-read")) return fails(EIO);
+    if (has_name(fd, path, &name)) {
+        if (is_ordered("failing-read")) return fails(EIO);
+        if (is_ordered("absent-read")) return fails(ESTALE);
+    }
     return real_pread(fd, bytes, count, offset);
 }
 

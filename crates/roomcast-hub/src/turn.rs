@@ -101,6 +101,12 @@ impl<'c> Turn<'c> {
     /// Joins the room of the connection's path. A refusal ends the connection.
     pub fn bind(&mut self, room: RoomName, join: Join) {
         match self.session.bind(room, join) {
+            Ok(Action::Join { id, room, join, rights }) => {
+                if let Err(RoomError { code, message, .. }) = self.try_join(id, &room, &join, rights) {
+                    let close = if code.retryable() { Close::Overloaded } else { Close::Internal };
+                    self.close(close, &message);
+                }
+            }
             Ok(action) => self.act(action),
             Err(close) => {
                 self.close(close, "the token or the rules don't give the right to join this room so");
@@ -151,15 +157,25 @@ impl<'c> Turn<'c> {
     }
 
     fn join(&mut self, id: Id<'_>, room: &RoomName, join: &Join, rights: Rights) {
+        if let Err(error) = self.try_join(id.clone(), room, join, rights) {
+            self.refuse(id, room, error);
+        }
+    }
+
+    /// Joins, or says why the engine doesn't let it.
+    fn try_join(
+        &mut self,
+        id: Id<'_>,
+        room: &RoomName,
+        join: &Join,
+        rights: Rights,
+    ) -> Result<(), RoomError> {
         let who = self.session.identity().clone();
-        let outcome =
-            self.hub.with_room(room, |room| room.join(self.now, (self.connection, &who), (join, rights)));
-        let (room, (joined, members)) = match outcome {
-            Ok(joined) => joined,
-            Err(error) => return self.refuse(id, room, error.into()),
-        };
+        let (room, (joined, members)) =
+            self.hub.with_room(room, |room| room.join(self.now, (self.connection, &who), (join, rights)))?;
         self.session.joined((self.now, id), (room.clone(), rights), (&joined, &members), &mut self.answers);
         self.moved(room);
+        Ok(())
     }
 
     fn leave(&mut self, id: Id<'_>, room: &Arc<Room>) {

@@ -176,3 +176,19 @@ async fn everybody_is_told_when_the_log_takes_nothing_and_when_it_does_again() {
     eve.next_where(is("restored")).await;
     said(&mut stream, "restored").await;
 }
+
+#[tokio::test]
+async fn a_connection_to_a_room_that_cannot_be_looked_up_is_closed_and_comes_back() {
+    let error = |room: &RoomName| match &**room {
+        "away" => Err(unavailable()),
+        "damaged" => Err(damaged()),
+        _ => Ok(()),
+    };
+    let hub = Hub::builder().engine(Bent::new().watching(error)).build();
+    for (room, close) in [("away", 1013), ("damaged", 1011)] {
+        let bound = Some((RoomName::new(room).unwrap(), Join::default()));
+        let mut ada = Client::with(&hub, identity("ada", room), 0, bound).await;
+        assert_eq!(ada.next().await.unwrap()["data"]["event"], "welcome");
+        assert_eq!(ada.end().await.0, close);
+    }
+}
