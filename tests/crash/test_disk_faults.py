@@ -203,6 +203,18 @@ async def test_a_disk_that_hangs_is_told_in_time_and_what_it_took_is_there_once(
     assert await talk.history() == ["before", "late"]
 
 
+async def test_many_rooms_wait_for_a_disk_that_hangs_together(machine, talk):
+    rooms = [f"{talk.room}:{number}" for number in range(100)]
+    message = {"rooms": rooms, "message": {"type": "text", "id": "late", "data": {}}}
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order("hanging-sync")
+    answers = (await talk.call("POST", "/publish", message)).json()
+    assert {answer.get("code") for answer in answers} == {"unavailable"}, answers
+    machine.disk.order("none")
+    answers = (await talk.call("POST", "/publish", message)).json()
+    assert [(answer["room"], answer["seq"]) for answer in answers] == [(room, 1) for room in rooms], "once each"
+
+
 async def test_a_stop_does_not_wait_for_a_disk_that_hangs(machine, talk):
     assert (await talk.say("before"))[0] == 200
     machine.disk.order("hanging-sync")
