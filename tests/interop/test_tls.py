@@ -148,3 +148,24 @@ def test_a_silent_handshake_is_cut(serve, tmp_path):
     with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as peer:
         peer.sendall(b"\x16\x03\x01")
         assert peer.recv(1) == b"", "half a hello is not waited for"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM", id="half the preface"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", id="no request"),
+        pytest.param(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\1\1\0\0\0\0\1\x82", id="half a head"
+        ),
+    ],
+)
+def test_who_never_asks_over_http_2_is_cut(serve, tmp_path, said):
+    write_certificate(tmp_path, "first")
+    tls = {"tls_certificate": "certificate.pem", "tls_key": "key.pem"}
+    server = serve(server=tls | {"headers_timeout_seconds": 1})
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as peer:
+        with trusting(tmp_path, "h2").wrap_socket(peer, server_hostname="127.0.0.1") as inside:
+            inside.sendall(said)
+            while inside.recv(4096):
+                pass

@@ -3,14 +3,14 @@
 
 use std::{
     convert::Infallible,
-    io,
+    future, io,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{Router, body::Body};
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -28,23 +28,12 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
-    server::{Doors, Open},
+    proxies::{Client, TrustedProxy},
+    server::{Doors, Open, Settings},
     takeover::{Socket, Takeover},
     tls::Tls,
 };
 
-/// Headers of a request, at most; more is 431.
-const HEADERS_MAX: usize = 100;
-/// Bytes of a request's head, at most; more is 431.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-/// Silence after which an HTTP/2 connection is pinged.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-/// How long it then waits for the answer.
-const PONG_TIMEOUT: Duration = Duration::from_secs(8);
-/// Requests, streams and sockets of one HTTP/2 connection at a time.
-const STREAMS_MAX: u32 = 256;
-/// Bytes of an answer that wait for one HTTP/2 stream to take them.
-const STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
 /// How long to wait when the process has no more sockets.
 const NO_SOCKETS_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection beyond the limit is told.
@@ -136,7 +125,7 @@ async fn speak_tls(
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = TokioIo::new(stream);
     if is_h2 {
-        Box::pin(speak_http2(stream, (router, peer), ending)).await;
+        Box::pin(speak_http2(stream, (router, peer), doors, ending)).await;
     } else {
         Box::pin(speak_http1(stream, (router, peer), doors, (ending, None))).await;
     }
@@ -148,16 +137,18 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
     doors: &Doors,
     (ending, takeover): (watch::Receiver<()>, Option<&Takeover>),
 ) {
+    let settings = &doors.settings;
     let cut = HangUp::default();
-    let below = Below { hang_up: Some(cut.clone()), takeover: takeover.cloned() };
+    let below =
+        Below { hang_up: Some(cut.clone()), takeover: takeover.cloned(), ..Below::of(peer, settings) };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(doors.settings.headers_timeout)
-        .max_headers(HEADERS_MAX)
+        .header_read_timeout(settings.headers_timeout)
+        .max_headers(settings.headers_max)
         // What is written is mostly small: one copy into a buffer costs less than a vector of pieces.
         .writev(false)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(io, service_fn(service(router, peer, below)))
+        .max_buf_size(settings.head_bytes_max)
+        .serve_connection(io, service_fn(service(router, below)))
         .with_upgrades();
     let conversation =
         converse((connection, |connection| connection.graceful_shutdown()), peer, (ending, cut));
@@ -173,40 +164,69 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
 async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
     io: T,
     (router, peer): (Router, SocketAddr),
+    doors: &Doors,
     ending: watch::Receiver<()>,
 ) {
+    let (settings, limits) = (&doors.settings, doors.hub.limits());
+    let below = Below::of(peer, settings);
+    let asked = below.asked.clone();
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .keep_alive_interval(Some(PING_INTERVAL))
-        .keep_alive_timeout(PONG_TIMEOUT)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_BYTES_MAX as u32)
-        .max_send_buf_size(STREAM_SEND_BYTES_MAX)
+        .keep_alive_interval(Some(limits.ping_interval))
+        .keep_alive_timeout(limits.pong_timeout)
+        .max_concurrent_streams(settings.http2_streams_max)
+        .max_header_list_size(settings.head_bytes_max as u32)
+        .max_send_buf_size(settings.http2_stream_buffer_bytes)
         .enable_connect_protocol()
         // One stream that takes nothing must not end its neighbours, so nothing may cut the whole.
-        .serve_connection(io, service_fn(service(router, peer, Below::default())));
+        .serve_connection(io, service_fn(service(router, below)));
     let shut_down = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
-    converse((connection, shut_down), peer, (ending, HangUp::default())).await;
+    // Hyper gives a head a deadline over HTTP/1.1 alone.
+    let silence = async {
+        if tokio::time::timeout(settings.headers_timeout, asked.notified()).await.is_ok() {
+            future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = converse((connection, shut_down), peer, (ending, HangUp::default())) => {}
+        () = silence => tracing::debug!(%peer, "nothing was asked for over HTTP/2"),
+    }
 }
 
-/// What an answer can do with the connection below it.
-#[derive(Clone, Default)]
+/// The connection below a request.
+#[derive(Clone)]
 struct Below {
+    peer: SocketAddr,
+    proxies: Arc<[TrustedProxy]>,
+    /// How an answer may cut it.
     hang_up: Option<HangUp>,
+    /// How an answer may have its socket.
     takeover: Option<Takeover>,
+    /// Told of every request.
+    asked: Arc<Notify>,
+}
+
+impl Below {
+    fn of(peer: SocketAddr, settings: &Settings) -> Self {
+        let proxies = settings.trusted_proxies.clone();
+        Self { peer, proxies, hang_up: None, takeover: None, asked: Arc::default() }
+    }
+
+    /// Tells a request what it may know.
+    fn introduce<T>(&self, request: &mut Request<T>) {
+        let client = Client::of(&self.proxies, self.peer.ip(), request.headers());
+        let extensions = request.extensions_mut();
+        extensions.insert(client);
+        self.hang_up.clone().map(|hang_up| extensions.insert(hang_up));
+        self.takeover.clone().map(|takeover| extensions.insert(takeover));
+        self.asked.notify_one();
+    }
 }
 
 /// Answers requests by the router, which learns where they come from and what lies below them.
-fn service(
-    router: Router,
-    peer: SocketAddr,
-    below: Below,
-) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
+fn service(router: Router, below: Below) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
     move |mut request| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        let Below { hang_up, takeover } = below.clone();
-        hang_up.map(|hang_up| request.extensions_mut().insert(hang_up));
-        takeover.map(|takeover| request.extensions_mut().insert(takeover));
+        below.introduce(&mut request);
         let answer = router.clone().oneshot(request.map(Body::new));
         Box::pin(async move { Ok(answer.await.unwrap_or_else(|never| match never {})) })
     }

@@ -5,14 +5,8 @@ use std::{
     fmt,
     net::{IpAddr, SocketAddr},
     str::FromStr,
-    sync::Arc,
 };
 
-use axum::{
-    extract::{ConnectInfo, Request, State},
-    middleware::Next,
-    response::Response,
-};
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
@@ -43,11 +37,18 @@ impl fmt::Display for TrustedProxy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Client(IpAddr);
 
-#[cfg(feature = "webtransport")]
 impl Client {
-    /// Whoever is at this address, with no proxy between.
-    pub(crate) fn at(address: IpAddr) -> Self {
-        Self(address)
+    /// From the nearest hop outwards, for as long as the hop is trusted: what lies beyond a stranger is its own tale.
+    pub(crate) fn of(proxies: &[TrustedProxy], peer: IpAddr, headers: &HeaderMap) -> Self {
+        let trusted = |address: IpAddr| proxies.iter().any(|proxy| proxy.0.contains(&address));
+        let mut client = peer.to_canonical();
+        let mut hops = hops(headers);
+        while trusted(client)
+            && let Some(hop) = hops.pop().and_then(address)
+        {
+            client = hop.to_canonical();
+        }
+        Self(client)
     }
 }
 
@@ -55,32 +56,6 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// Tells every request whose it is.
-pub(crate) async fn find_client(
-    State(proxies): State<Arc<[TrustedProxy]>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        let client = client(&proxies, peer.ip(), request.headers());
-        request.extensions_mut().insert(client);
-    }
-    next.run(request).await
-}
-
-/// From the nearest hop outwards, for as long as the hop is trusted: what lies beyond a stranger is its own tale.
-fn client(proxies: &[TrustedProxy], peer: IpAddr, headers: &HeaderMap) -> Client {
-    let trusted = |address: IpAddr| proxies.iter().any(|proxy| proxy.0.contains(&address));
-    let mut client = peer.to_canonical();
-    let mut hops = hops(headers);
-    while trusted(client)
-        && let Some(hop) = hops.pop().and_then(address)
-    {
-        client = hop.to_canonical();
-    }
-    Client(client)
 }
 
 /// The hops told, the nearest last. A proxy adds to one of the two headers and may pass the other on as its client
@@ -116,7 +91,7 @@ mod tests {
         let proxies = ["10.0.0.0/8", "::1"].map(|text| text.parse().unwrap());
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         let headers: HeaderMap = headers.collect::<Vec<(HeaderName, _)>>().into_iter().collect();
-        let found = client(&proxies, peer.parse().unwrap(), &headers);
+        let found = Client::of(&proxies, peer.parse().unwrap(), &headers);
         assert_eq!(found.to_string(), expected, "{peer} {headers:?}");
     }
 

@@ -11,14 +11,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, middleware};
 use roomcast_hub::Hub;
 use tokio::sync::watch;
 
 use crate::{
     accept::accept,
     app::{App, router},
-    proxies::{TrustedProxy, find_client},
+    proxies::TrustedProxy,
     tls::Tls,
     webtransport,
 };
@@ -40,8 +39,16 @@ pub struct Settings {
     pub connections_max: usize,
     /// How long a connection may say nothing before its first byte.
     pub first_byte_timeout: Duration,
-    /// How long a request's head may take.
+    /// How long a request's head may take, and over HTTP/2 the first request.
     pub headers_timeout: Duration,
+    /// Headers of a request. More is 431.
+    pub headers_max: usize,
+    /// Bytes of a request's head. More is 431.
+    pub head_bytes_max: usize,
+    /// Requests, streams and sockets of one HTTP/2 connection at once. More wait.
+    pub http2_streams_max: u32,
+    /// Bytes of an answer that wait for one HTTP/2 stream to take them.
+    pub http2_stream_buffer_bytes: usize,
     /// Bytes that the kernel takes for one socket.
     pub send_buffer_bytes: usize,
     /// How long an orderly end may take.
@@ -61,6 +68,10 @@ impl Default for Settings {
             connections_max: 1_000_000,
             first_byte_timeout: Duration::from_secs(10),
             headers_timeout: Duration::from_secs(10),
+            headers_max: 100,
+            head_bytes_max: 32 * 1024,
+            http2_streams_max: 256,
+            http2_stream_buffer_bytes: 64 * 1024,
             send_buffer_bytes: 128 * 1024,
             shutdown_timeout: Duration::from_secs(10),
             reconnect_spread: Duration::from_secs(5),
@@ -71,7 +82,7 @@ impl Default for Settings {
 /// What all connections share before they are told apart.
 pub(crate) struct Doors {
     pub(crate) settings: Settings,
-    hub: Hub,
+    pub(crate) hub: Hub,
     speaking: Arc<AtomicUsize>,
 }
 
@@ -115,8 +126,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let hub = app.hub.clone();
     let Settings { shutdown_timeout, reconnect_spread, .. } = settings;
-    let proxies = settings.trusted_proxies.clone();
-    let routes: Router = router(app.clone()).layer(middleware::from_fn_with_state(proxies, find_client));
+    let routes = router(app.clone());
     let doors = Arc::new(Doors { settings, hub: hub.clone(), speaking: Arc::default() });
     let (ending, until_end) = watch::channel(());
     let mut accepting = tokio::task::JoinSet::new();

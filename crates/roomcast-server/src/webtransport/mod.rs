@@ -164,7 +164,7 @@ async fn begin(app: Arc<App>, (request, peer, open): (Request, SocketAddr, Open)
     if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
         headers.insert(header::HOST, host);
     }
-    let client = Client::at(peer.ip());
+    let client = Client::of(&[], peer.ip(), &headers);
     let arrival = Arrival::of(&app, (&headers, &uri), room.as_deref(), (Some(client), "WebTransport"));
     match request.ok().await {
         Ok(session) => {

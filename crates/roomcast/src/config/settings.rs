@@ -120,8 +120,16 @@ table! {
         connections_max: usize = Settings::default().connections_max, in 1..=100_000_000;
         /// How long a new connection may take for its first byte.
         first_byte_timeout_seconds: Duration = Settings::default().first_byte_timeout, in 1..=300;
-        /// How long a request may take for its head.
+        /// How long a request may take for its head, and over HTTP/2 a connection for its first request.
         headers_timeout_seconds: Duration = Settings::default().headers_timeout, in 1..=300;
+        /// Headers of a request. More is 431.
+        headers_max: usize = Settings::default().headers_max, in 10..=1_000;
+        /// Bytes of a request's head. More is 431.
+        head_bytes_max: usize = Settings::default().head_bytes_max, in 8_192..=1_048_576;
+        /// Requests, streams and sockets of one HTTP/2 connection at once. More wait.
+        http2_streams_max: u32 = Settings::default().http2_streams_max, in 1..=65_536;
+        /// Bytes of an answer that wait for one HTTP/2 stream to take them.
+        http2_stream_buffer_bytes: usize = Settings::default().http2_stream_buffer_bytes, in 1_024..=16_777_216;
         /// Bytes that the kernel takes for one connection; with them a reader that stops reading is bounded.
         send_buffer_bytes: usize = Settings::default().send_buffer_bytes, in 4_096..=16_777_216;
         /// How long an orderly stop may take before what is left is cut.
@@ -143,6 +151,10 @@ impl Server {
             connections_max: self.connections_max,
             first_byte_timeout: self.first_byte_timeout_seconds,
             headers_timeout: self.headers_timeout_seconds,
+            headers_max: self.headers_max,
+            head_bytes_max: self.head_bytes_max,
+            http2_streams_max: self.http2_streams_max,
+            http2_stream_buffer_bytes: self.http2_stream_buffer_bytes,
             send_buffer_bytes: self.send_buffer_bytes,
             shutdown_timeout: self.shutdown_timeout_seconds,
             reconnect_spread: self.reconnect_spread_seconds,
