@@ -154,6 +154,7 @@ async def test_a_stop_is_told_and_a_restart_on_disk_has_no_hole(start, person, r
             "httpx takes the GOAWAY that announces the end for the end"
         )
     else:
+        assert draining, (ada.link.ended, ada.seen)
         assert draining[0]["data"]["reconnect_in"] >= 0
         assert why == ("restart" if transport.is_duplex else "draining")
     await ada.cut()

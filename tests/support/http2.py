@@ -1,7 +1,6 @@
 """A WebSocket inside HTTP/2 (RFC 8441), of PyPI's `h2` and the frames of `websockets`, behind the face of a peer."""
 
 import asyncio
-import contextlib
 import secrets
 from urllib.parse import urlsplit
 
@@ -98,11 +97,14 @@ class Http2Websocket:
         self.writer.write(self.http.data_to_send())
 
     async def _read(self):
-        with contextlib.suppress(OSError, EOFError, h2.exceptions.ProtocolError):
+        why = ""
+        try:
             while not self.is_over:
                 await self._events()
+        except (OSError, EOFError, h2.exceptions.ProtocolError) as error:
+            why = repr(error)
         close = self.frames.close_rcvd
-        self.ended = Closed(close.code, close.reason) if close else Closed(1006)
+        self.ended = Closed(close.code, close.reason) if close else Closed(1006, "", why)
         self.messages.put_nowait(self.ended)
         self.writable.set()
 
