@@ -35,6 +35,7 @@ class Server:
         )
         self.told_to_stop = False
         self._lines = []
+        self._news = threading.Condition()
         self._listening = threading.Event()
         self._pump = threading.Thread(target=self._read, daemon=True)
         self._pump.start()
@@ -49,7 +50,9 @@ class Server:
 
     def _read(self):
         for line in self.process.stdout:
-            self._lines.append(line)
+            with self._news:
+                self._lines.append(line)
+                self._news.notify_all()
             if READY_LINE.search(line):
                 self._listening.set()
         self._listening.set()
@@ -57,6 +60,11 @@ class Server:
     @property
     def output(self):
         return "".join(self._lines)
+
+    def says(self, text):
+        """Waits until it has printed something."""
+        with self._news:
+            assert self._news.wait_for(lambda: text in self.output, STOP_SECONDS), self.output
 
     @property
     def resident_bytes(self):

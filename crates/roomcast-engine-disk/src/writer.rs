@@ -9,7 +9,7 @@ use std::{
 
 use roomcast_hub::engine::{AppendError, EngineError};
 use roomcast_session::Now;
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 use crate::{
     batch::{Batch, Counts, Desk},
@@ -24,6 +24,8 @@ use crate::{
 
 /// How long after a commit that was not synced it is.
 const SYNC_INTERVAL: Duration = Duration::from_millis(200);
+/// How long after one that failed it is tried again.
+const SYNC_AGAIN: Duration = Duration::from_secs(1);
 /// SQLite's log over which something must hold it back.
 const WAL_BYTES_ALARM: u64 = 256 * 1024 * 1024;
 
@@ -191,7 +193,10 @@ impl Writer {
     /// Opens the store anew. What can be seen in it then is on the disk: the checkpoint has written and synced it.
     fn reopen(&mut self) -> rusqlite::Result<()> {
         let connection = self.store.connect()?;
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        let is_held = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_held {
+            return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None));
+        }
         self.syncing = true;
         self.connection = Some(connection);
         Ok(())
@@ -248,9 +253,8 @@ impl Writer {
         let swept = self.sweep.step((connection, &mut self.keyring), &self.logs, (now, self.counts.message));
         if let Err(error) = swept {
             tracing::error!(%error, "what is old can't be taken off the disk");
-            if !connection.is_autocommit() && connection.execute_batch("ROLLBACK").is_err() {
-                self.connection = None;
-            }
+            // What failed may have been a sync.
+            self.connection = None;
         }
         self.watch_wal();
     }
@@ -267,17 +271,20 @@ impl Writer {
     fn try_again(&mut self) {
         match self.write_and_sync() {
             Ok(()) => self.logs.health.succeeded(),
-            Err(error) => {
-                tracing::error!(%error, "the disk still fails");
-                self.connection = None;
-            }
+            Err(error) => tracing::error!(%error, "the disk still fails"),
         }
     }
 
-    /// Writes a little, and syncs it with all that was committed without.
-    fn write_and_sync(&mut self) -> rusqlite::Result<()> {
-        self.sync(true)?;
-        self.execute("UPDATE meta SET value = value + 1 WHERE key = 'syncs'")
+    /// Writes a little, and syncs it with all that was committed without. After a sync that failed another one says
+    /// nothing: the system may have dropped what it could not write. Then the store is opened anew, which copies all
+    /// of it.
+    fn write_and_sync(&mut self) -> Result<(), EngineError> {
+        self.connect()?;
+        let sql = "UPDATE meta SET value = value + 1 WHERE key = 'syncs'";
+        self.sync(true).and_then(|()| self.execute(sql)).map_err(|error| {
+            self.connection = None;
+            engine_error(&error)
+        })
     }
 
     /// Syncs what was committed without.
@@ -285,7 +292,8 @@ impl Writer {
         self.sync_due = None;
         if let Err(error) = self.write_and_sync() {
             tracing::error!(%error, "what was acked without a sync may not be on the disk yet");
-            self.sync_due = Some(Instant::now() + SYNC_INTERVAL);
+            self.logs.health.failed();
+            self.sync_due = Some(Instant::now() + SYNC_AGAIN);
         }
     }
 
