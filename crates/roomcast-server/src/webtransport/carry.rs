@@ -25,36 +25,41 @@ const REASON_BYTES_MAX: usize = 123;
 /// The code of a browser that closes without saying one.
 const NO_CODE: u32 = 0;
 
-/// Waits for the session's one stream, then carries a connection over it until either ends.
+/// Waits for the session's one stream, carries a connection over it until either ends, and closes the session.
 pub(super) async fn run(
     hub: &Hub,
     session: Session,
     (arrival, open): (Result<Arrival, Refusal>, Open),
     stream_timeout: Duration,
 ) {
+    // Held until the session is closed: a browser that is asked to stop sending (RFC 9000, section 3.5) in the same
+    // breath may see an error instead of the close.
+    let mut stream = None;
     let entered = match arrival {
         Ok(arrival) => match tokio::time::timeout(stream_timeout, session.accept_bi()).await {
-            Ok(Ok(stream)) => {
-                arrival.enter(hub, Line::Pipe(None), Wire::Counted).map(|connection| (connection, stream))
+            Ok(Ok(opened)) => {
+                stream = Some(opened);
+                arrival.enter(hub, Line::Pipe(None), Wire::Counted).map_err(|(_, refusal)| refusal)
             }
             Ok(Err(_)) => return,
             Err(_) => {
                 let message = format!("no stream was opened within {stream_timeout:?}");
-                Err((Line::Pipe(None), Refusal { close: Close::Protocol, message }))
+                Err(Refusal { close: Close::Protocol, message })
             }
         },
-        Err(refusal) => Err((Line::Pipe(None), refusal)),
+        Err(refusal) => Err(refusal),
     };
     drop(open);
-    match entered {
-        Ok((connection, (sending, receiving))) => {
-            let departure = converse(hub, (&session, &connection), (sending, receiving)).await;
+    match (entered, &mut stream) {
+        (Ok(connection), Some(stream)) => {
+            let departure = converse(hub, (&session, &connection), stream).await;
             hub.dismiss(&connection, departure);
             if let Some(Farewell { close, text }) = connection.farewell() {
                 part(&session, close, &text).await;
             }
         }
-        Err((_, Refusal { close, message })) => part(&session, close, &message).await,
+        (Err(Refusal { close, message }), _) => part(&session, close, &message).await,
+        (Ok(_), None) => {}
     }
 }
 
@@ -62,7 +67,7 @@ pub(super) async fn run(
 async fn converse(
     hub: &Hub,
     (session, connection): (&Session, &Arc<Connection>),
-    (sending, receiving): (SendStream, RecvStream),
+    (sending, receiving): &mut (SendStream, RecvStream),
 ) -> Departure {
     let mut writing = pin!(write(session, connection, sending));
     let departure = tokio::select! {
@@ -79,7 +84,7 @@ async fn converse(
 async fn read(
     hub: &Hub,
     (session, connection): (&Session, &Arc<Connection>),
-    mut stream: RecvStream,
+    stream: &mut RecvStream,
 ) -> Departure {
     let mut messages = CountedReader::new(hub.limits().message_bytes_max);
     loop {
@@ -171,8 +176,8 @@ fn departure(error: &SessionError) -> Departure {
 }
 
 /// Writes what is due until the end.
-async fn write(session: &Session, connection: &Arc<Connection>, mut stream: SendStream) {
-    if write_all(session, connection, &mut stream).await.is_ok() && stream.finish().is_ok() {
+async fn write(session: &Session, connection: &Arc<Connection>, stream: &mut SendStream) {
+    if write_all(session, connection, stream).await.is_ok() && stream.finish().is_ok() {
         // The close must not overtake what was said before it.
         drop(tokio::time::timeout(LINGER, stream.stopped()).await);
     }
