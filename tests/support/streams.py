@@ -32,7 +32,9 @@ class EventsPeer:
 
     async def receive(self):
         try:
-            block = await anext(self.events)
+            # Once there has been an id, `httpx-sse` takes a comment for an event without data.
+            while not (block := await anext(self.events)).data:
+                pass
         except StopAsyncIteration:
             raise Closed(1000) from None
         except (httpx.HTTPError, ProtocolError) as error:
