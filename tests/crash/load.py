@@ -33,8 +33,9 @@ def moments(seed):
     return list(itertools.accumulate(chosen.randint(*ACKS_BETWEEN_KILLS) for _ in range(KILLS)))
 
 
-async def killed_under_load(start, room, seed, durability):
-    """Several rooms of one server under load, through all kills; the history of all of it."""
+async def killed_under_load(start, room, seed, durability, between=None):
+    """Several rooms of one server under load, through all kills; the history of all of it. `between(run)` may do
+    something worse before each, and says whether to kill."""
     mortal, kills, history = Mortal(start), moments(seed), []
     # Enough that the last kill comes while there is still something to send.
     messages = (kills[-1] + ACKS_BETWEEN_KILLS[1]) // PUBLISHERS + 1
@@ -46,6 +47,8 @@ async def killed_under_load(start, room, seed, durability):
     async def kill():
         for acks in kills:
             await runs[0].after_acks(acks)
+            if between and not await between(runs[0]):
+                continue
             history.append({"ev": "note", "text": f"kill -9 after {acks} acks", "seed": seed})
             await mortal.die_and_rise()
 

@@ -31,7 +31,7 @@ def start_on(disk, **rule):
     """A server on it, for everybody; rooms named `loose:` are synced after their acks."""
     anybody = {"pattern": "*", "anonymous": ["*"], **rule}
     loose = {"pattern": "loose:*", "anonymous": ["*"], "durability": "interval"}
-    limits = {"sends_per_second": 0, "degraded_after_seconds": 1}
+    limits = {"sends_per_second": 0, "degraded_after_seconds": 1, "append_timeout_seconds": 1}
     return servers.serve(disk.folder, environment=disk.environment, rooms=[loose, anybody], limits=limits)
 
 
@@ -86,6 +86,14 @@ class Talk:
             self.epoch = said["epoch"]
         return answer.status_code, said
 
+    async def say_until_taken(self, id, content=""):
+        """As a client does: again after each refusal that may pass."""
+        while True:
+            status, said = await self.say(id, content)
+            if status == 200:
+                return said
+            assert said["retryable"], said
+
     async def history(self):
         """Everything in the room, by its position, after a look whether it is all that was acked, once each."""
         answer = await self.call("GET", f"/rooms/{self.room}/messages", limit=1000)
@@ -139,6 +147,31 @@ async def test_after_a_power_cut_what_was_only_written_is_another_epoch(disk, ro
     assert counts["resets"] > 0
 
 
+@pytest.mark.parametrize("run", RUNS)
+async def test_a_disk_that_fails_again_and_again_loses_nothing_acked(disk, room, tmp_path, run):
+    seed = seed_of(f"storm-{run}")
+    rng = random.Random(seed)
+
+    def start():
+        disk.cut_power(rng)
+        disk.order("none")
+        return start_on(disk)
+
+    async def fail(load):
+        disk.order(rng.choice(["full", "failing-write", "failing-sync", "hanging-sync"]))
+        await load.after_refusal()
+        if rng.random() < 0.5:
+            return True
+        disk.order("none")
+        return False
+
+    history = await killed_under_load(start, room, seed, "synced", between=fail)
+    counts = judge(history, tmp_path)
+    assert counts["ended"] == EVERY_END
+    assert len(epochs(history)) == ROOMS, "the epoch goes on"
+    assert counts["resets"] == 0, "nothing was lost, so nobody is told to reload"
+
+
 async def test_a_full_disk_takes_nothing_more_and_keeps_what_it_has(machine, talk):
     assert (await talk.say("before"))[0] == 200
     machine.disk.order("full")
@@ -147,7 +180,7 @@ async def test_a_full_disk_takes_nothing_more_and_keeps_what_it_has(machine, tal
     assert "full" in said["detail"], said
     assert await talk.history() == ["before"]
     machine.disk.order("none")
-    assert (await talk.say("too much"))[0] == 200
+    await talk.say_until_taken("too much")
     machine.lose_power()
     assert await talk.history() == ["before", "too much"]
 
@@ -163,10 +196,8 @@ async def test_a_disk_that_fails_a_commit_leaves_nobody_in_error(machine, talk, 
     await reader.take({"type": "system", "data": {"event": "degraded"}})
     machine.disk.order("none")
     await reader.take({"type": "system", "data": {"event": "restored"}})
-    status, said = await talk.say("after")
-    assert status == 200, said
-    for id in ("one", "two"):
-        assert (await talk.say(id))[0] == 200, "a repeat settles it"
+    for id in ("after", "one", "two"):
+        await talk.say_until_taken(id)
     machine.lose_power()
     assert sorted(await talk.history()) == ["after", "before", "one", "two"]
 
@@ -290,7 +321,7 @@ async def live(machine, talk, connect):
 async def goes_on(machine, talk, connect, live):
     """Once the disk is in order who was at the tip is still there, and nothing is missing."""
     machine.disk.order("none")
-    assert (await talk.say("live"))[0] == 200
+    await talk.say_until_taken("live")
     await live.take({"type": "text", "id": "live"})
     back = await connect(machine.server)
     assert (await back.join(talk.room, since=f"{talk.epoch}.0"))["recovered"]

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field
 
 from history.readers import DONE_SECONDS, LOST, READERS
-from support.clients import Client, new_session
+from support.clients import Client, Closed, new_session
 
 REACHED_SECONDS = 40
 
@@ -27,6 +27,7 @@ class Run:
     durability: str = "memory"
     history: list = field(default_factory=list)
     acks: int = 0
+    refusals: int = 0
     moved: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def record(self, ev, client, **fields):
@@ -36,6 +37,12 @@ class Run:
         """Waits until that many acks have been seen."""
         async with self.moved:
             await self.moved.wait_for(lambda: self.acks >= count)
+
+    async def after_refusal(self):
+        """Waits until one more message is refused."""
+        before = self.refusals
+        async with self.moved:
+            await self.moved.wait_for(lambda: self.refusals > before)
 
     async def carry_out(self):
         """Publishes everything, lets every reader reach the head, and returns the history."""
@@ -116,6 +123,11 @@ class Publisher:
 
     async def acked(self, client, id):
         answer = await client.answer(id)
+        if answer["type"] == "error" and answer["data"]["retryable"]:
+            async with self.whole.moved:
+                self.whole.refusals += 1
+                self.whole.moved.notify_all()
+            raise Closed(1006, context=f"refused, so that it goes again: {answer}")
         assert answer["type"] == "ack", answer
         data = answer["data"]
         at = {"epoch": data["epoch"], "seq": data["seq"]}

@@ -1,6 +1,9 @@
 //! What waits for the thread that writes: messages in the order of the calls, the time, the end. Bounded in bytes.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::{Condvar, Mutex};
 use roomcast_hub::{Key, engine::AppendError};
@@ -14,6 +17,9 @@ use crate::log::DiskLog;
 const BATCH_MESSAGES_MAX: usize = 4_096;
 /// Bytes of one commit, at most; one message is always taken.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long after a failure nothing is taken: as long as clients are told to wait, at least.
+const SHUT: Duration = Duration::from_secs(1);
 
 /// How an append ends.
 pub(crate) type Outcome = Result<Delivered, AppendError>;
@@ -45,6 +51,8 @@ struct Waiting {
     bytes: usize,
     tick: Option<Now>,
     closed: bool,
+    /// Until when nothing is taken, and what is wrong.
+    shut: Option<(Instant, AppendError)>,
 }
 
 impl Waiting {
@@ -76,18 +84,32 @@ impl Inbox {
     }
 
     /// Queues a message, or says why not.
-    pub(crate) fn push(&self, job: Job) -> Result<(), &'static str> {
+    pub(crate) fn push(&self, job: Job) -> Result<(), AppendError> {
+        let refused = |message: &str| Err(AppendError::Unavailable(message.into()));
         let mut waiting = self.waiting.lock();
         if waiting.closed {
-            return Err("the server is being stopped; come back");
+            return refused("the server is being stopped; come back");
         }
         if waiting.bytes >= self.bytes_max {
-            return Err("too much waits for the disk (disk.waiting_bytes_max); try again later");
+            return refused("too much waits for the disk (disk.waiting_bytes_max); try again later");
+        }
+        match &waiting.shut {
+            Some((until, error)) if Instant::now() < *until => return Err(error.clone()),
+            _ => waiting.shut = None,
         }
         waiting.bytes += job.draft.memory_bytes();
         waiting.jobs.push_back(job);
         self.moved.notify_one();
         Ok(())
+    }
+
+    /// Takes all that waits out, for it to be refused, and refuses what comes in the next moment: messages that were
+    /// sent after one that is refused must not overtake it, and whoever sent them has not heard of that yet.
+    pub(crate) fn shut(&self, error: AppendError) -> Vec<Job> {
+        let mut waiting = self.waiting.lock();
+        waiting.shut = Some((Instant::now() + SHUT, error));
+        waiting.bytes = 0;
+        waiting.jobs.drain(..).collect()
     }
 
     /// A second has passed.

@@ -144,18 +144,16 @@ impl DiskLog {
         self.readers.with(|connection| rows::age(connection, old_ms, &mut state.ledger))
     }
 
-    fn queue(self: &Arc<Self>, job: Job) -> Result<(), String> {
+    fn queue(self: &Arc<Self>, job: Job) -> Result<(), AppendError> {
         {
             let mut state = self.state.lock();
             if state.retired {
-                return Err("the room was being put away; send it again".into());
+                let message = "the room was being put away; send it again";
+                return Err(AppendError::Unavailable(message.into()));
             }
             state.pending += 1;
         }
-        self.inbox.push(job).map_err(|refusal| {
-            self.state.lock().answered();
-            refusal.into()
-        })
+        self.inbox.push(job).inspect_err(|_| self.state.lock().answered())
     }
 }
 
@@ -173,7 +171,7 @@ impl Log for Handle {
                     Err(AppendError::Unavailable("the disk's writer has ended; restart the server".into()))
                 })
             })),
-            Err(refusal) => Ticket::Now(Err(AppendError::Unavailable(refusal))),
+            Err(refusal) => Ticket::Now(Err(refusal)),
         }
     }
 

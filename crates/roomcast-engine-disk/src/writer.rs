@@ -86,8 +86,8 @@ impl Writer {
 
     fn append(&mut self, jobs: Vec<Job>) {
         if let Err(error) = self.connect() {
-            self.logs.health.failed();
-            return refuse(jobs, &error);
+            refuse(jobs, &error);
+            return self.hold_back(&error);
         }
         let before = self.counts;
         let (mut batch, mut jobs) = (Batch::default(), jobs.into_iter());
@@ -97,10 +97,10 @@ impl Writer {
             Err(error) => {
                 let error = engine_error(&error);
                 tracing::error!(%error, "messages were not taken");
-                self.logs.health.failed();
                 self.roll_back(before);
                 refuse_batch(batch, &error);
                 refuse(jobs, &error);
+                self.hold_back(&error);
             }
         }
     }
@@ -123,20 +123,27 @@ impl Writer {
         batch.raise_floors();
         let Err(error) = self.execute("COMMIT") else { return self.done(batch) };
         tracing::error!(%error, "a commit failed; looking whether it is one");
-        self.logs.health.failed();
         self.connection = None;
         match self.reopen().and_then(|()| self.holds(batch.last_id)) {
             Ok(true) => self.done(batch),
             Ok(false) => {
                 self.take_back(before);
                 refuse_batch(batch, &engine_error(&error));
+                self.hold_back(&engine_error(&error));
             }
             Err(again) => {
                 tracing::error!(error = %again, "the store can't be opened again yet");
                 self.connection = None;
                 self.leave_unsettled(batch);
+                self.hold_back(&engine_error(&error));
             }
         }
+    }
+
+    /// Messages are refused: so are all that were sent after them, which would overtake them otherwise.
+    fn hold_back(&mut self, error: &EngineError) {
+        self.logs.health.failed();
+        refuse(self.logs.inbox().shut(unavailable(error)), error);
     }
 
     /// A batch is kept: shows it, then acks it.

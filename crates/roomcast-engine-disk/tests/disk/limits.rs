@@ -115,7 +115,7 @@ fn another_program_in_the_database_is_named_and_readers_dont_wait() {
     let elsewhere = Room::of(&disk, "elsewhere");
     assert_eq!((room.all().unwrap().len(), elsewhere.all().unwrap().len()), (1, 0));
     other.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(room.say("after", None).unwrap().position.unwrap().1, 2);
+    assert_eq!(room.say_until_taken("after", None).position.unwrap().1, 2);
 }
 
 #[test]

@@ -79,6 +79,16 @@ impl Room {
         conformance::wait(self.append(content, id))
     }
 
+    /// Says something again and again while it is refused, as it is for a moment after a failure.
+    pub(crate) fn say_until_taken(&self, content: &str, id: Option<&str>) -> Delivered {
+        loop {
+            match self.say(content, id) {
+                Err(AppendError::Unavailable(_)) => std::thread::yield_now(),
+                outcome => return outcome.unwrap(),
+            }
+        }
+    }
+
     /// Says something and doesn't wait.
     pub(crate) fn queue(&self, content: &str) -> Ticket<Result<Delivered, AppendError>> {
         self.append(content, None)
