@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 const SECRET = "a secret of the tests, long enough for HS256";
-export const API_KEY = "rk_0123456789abcdefghijklmnop";
+const API_KEY = "rk_0123456789abcdefghijklmnop";
 
 /** A room that no other test is in. */
 export const newRoom = () => `room:${randomBytes(6).toString("hex")}`;
@@ -32,7 +32,7 @@ export class Server {
     const folder = mkdtempSync(join(tmpdir(), "roomcast-"));
     const keys = [`secret = ${JSON.stringify(SECRET)}`, `api_keys = [{ id = "backend", key = ${JSON.stringify(API_KEY)} }]`];
     const config = join(folder, "roomcast.toml");
-    writeFileSync(config, ['engine = "memory"', "[auth]", ...keys, extra].join("\n"));
+    writeFileSync(config, ['engine = "memory"', "[server]", 'origins = ["*"]', "[auth]", ...keys, extra].join("\n"));
     return new Server(["serve", "--config", config], folder).start();
   }
 
@@ -72,7 +72,7 @@ export class Server {
   }
 
   async post(path, body) {
-    const headers = { "content-type": "application/json", authorization: `Bearer ${API_KEY}` };
+    const headers = { "content-type": "application/json" };
     const answer = await fetch(this.url + path, { method: "POST", headers, body: JSON.stringify(body) });
     return answer.json();
   }

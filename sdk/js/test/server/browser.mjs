@@ -1,0 +1,48 @@
+// Chromium, and a page that has the SDK as a plain module. Holds no assertion.
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { once } from "node:events";
+
+import { chromium } from "playwright-core";
+
+const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
+const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const PAGE = `<!doctype html><title>page</title><script type="module">
+  import * as roomcast from "/sdk.js";
+  import { History } from "/history.js";
+  Object.assign(window, { roomcast, history_: new History() });
+</script>`;
+
+export function startBrowser() {
+  // Playwright turns the back/forward cache off.
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS, ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+}
+
+/** The pages, and what they load. */
+export async function startPages() {
+  const read = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
+  // What only Node has is not called on a page.
+  const history = read("history.mjs").replace(/^import .*$/gm, "");
+  const files = { "/sdk.js": read("../../dist/sdk.js"), "/history.js": history };
+  const front = createServer(({ url }, answer) => {
+    const script = files[url];
+    answer.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" }).end(script ?? PAGE);
+  });
+  front.listen(0, "127.0.0.1");
+  await once(front, "listening");
+  return { url: `http://127.0.0.1:${front.address().port}`, stop: () => (front.closeAllConnections(), front.close()) };
+}
+
+/** A page that fails the test over any exception; `console.error` is only what the network says of faults. */
+export async function openPage(t, context, url) {
+  const page = await context.newPage();
+  const errors = [];
+  page.on("pageerror", (error) => errors.push(error));
+  t.after(() => {
+    if (errors.length) throw errors[0];
+  });
+  page.setDefaultTimeout(60_000);
+  await page.goto(url);
+  await page.waitForFunction(() => window.roomcast);
+  return page;
+}
