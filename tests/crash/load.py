@@ -12,7 +12,7 @@ KILLS = 10
 LONG_RUNS = 20  # of 10 kills each, in `cargo xtask test --long`
 ROOMS = 3
 PUBLISHERS = 3
-READERS = ("socket", "events", "poll")
+READERS = ("socket", "events", "poll", "webtransport")
 # Acks of the first room from one kill to the next. Where a commit is then, nobody decides.
 ACKS_BETWEEN_KILLS = (10, 120)
 

@@ -10,7 +10,8 @@ from support.verdict import judge
 def on_disk(folder, **rule):
     """Starts servers on one directory."""
     rule = {"pattern": "*", "anonymous": ["*"], **rule}
-    return lambda: servers.serve(folder, rooms=[rule], limits={"sends_per_second": 0})
+    changes = {"server": servers.TLS, "limits": {"sends_per_second": 0}}
+    return lambda: servers.serve(folder, rooms=[rule], **changes)
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -9,10 +9,14 @@ import random
 import aiohttp
 from websockets.exceptions import WebSocketException
 
-from support.clients import Closed, new_session
+from support.clients import Client, Closed, new_session
+from support.server import TLS
+from support.webtransport import WebTransport
 
 DONE_SECONDS = 90
 LIFETIME_MESSAGES = (1, 80)
+# A server that was killed says nothing over UDP.
+IDLE_SECONDS = 2.0
 LOST = (Closed, WebSocketException, aiohttp.ClientError, OSError, EOFError, TimeoutError)
 
 
@@ -70,8 +74,11 @@ class Reader:
 class SocketReader(Reader):
     """Over WebSocket, with a join message."""
 
+    async def connect(self):
+        return await self.whole.connect(session=self.session)
+
     async def connected(self, lifetime):
-        client = await self.whole.connect(session=self.session)
+        client = await self.connect()
         try:
             since = {"since": self.position} if self.position else {}
             ack = await client.join(self.whole.room, **since)
@@ -85,6 +92,18 @@ class SocketReader(Reader):
         await (self.reset(message["data"]) if message["type"] == "system" else self.received(message))
 
 
+class SessionReader(SocketReader):
+    """Over WebTransport, with the same join message."""
+
+    async def connect(self):
+        server = await self.whole.server()
+        url = f"https://127.0.0.1:{server.port}/wt?session={self.session}"
+        trusted = TLS["tls_certificate"] if server.secure else None
+        client = Client(await WebTransport.open(url, trusted, idle_timeout=IDLE_SECONDS))
+        client.welcome = (await client.take({"type": "system"}))["data"]
+        return client
+
+
 class EventsReader(Reader):
     """Over Server-Sent Events, with `Last-Event-ID` as a browser sends it."""
 
@@ -96,7 +115,9 @@ class EventsReader(Reader):
         headers = {"Last-Event-ID": self.last_event_id} if self.last_event_id else {}
         async with (
             aiohttp.ClientSession() as http,
-            http.get(url, params={"session": self.session}, headers=headers) as response,
+            http.get(
+                url, params={"session": self.session}, headers=headers, ssl=server.context or True
+            ) as response,
         ):
             assert response.status == 200, await response.text()
             async for block in blocks(response.content):
@@ -139,12 +160,13 @@ class PollReader(Reader):
         server = await self.whole.server()
         async with aiohttp.ClientSession() as http:
             while lifetime > 0:
-                lifetime -= await self.poll(http, f"{server.http}/poll/{self.whole.room}")
+                lifetime -= await self.poll(http, server)
 
-    async def poll(self, http, url):
+    async def poll(self, http, server):
         """Polls once; tells how many messages came."""
         query = {"session": self.session} | ({"since": self.position_text} if self.position else {})
-        async with http.get(url, params=query) as response:
+        url = f"{server.http}/poll/{self.whole.room}"
+        async with http.get(url, params=query, ssl=server.context or True) as response:
             assert response.status == 200, await response.text()
             answer = await response.json()
         await self.joined(answer["rooms"][self.whole.room], bool(self.position) and answer["recovered"])
@@ -157,7 +179,12 @@ class PollReader(Reader):
         return len(answer["messages"])
 
 
-READERS = {"socket": SocketReader, "events": EventsReader, "poll": PollReader}
+READERS = {
+    "socket": SocketReader,
+    "events": EventsReader,
+    "poll": PollReader,
+    "webtransport": SessionReader,
+}
 
 
 def of_interest(message):

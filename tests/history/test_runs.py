@@ -4,6 +4,7 @@ import pytest
 
 from history.readers import READERS
 from history.recorder import Run
+from support.server import TLS
 from support.verdict import judge
 
 EVERY_KIND = tuple(READERS)
@@ -35,7 +36,9 @@ async def test_cuts_and_resumes(dev, room, tmp_path, readers):
 
 
 async def test_readers_that_fall_out_of_the_window_are_told(serve, room, tmp_path):
-    server = serve(rooms=[ANYBODY | {"history": {"messages": 20}}], limits={"sends_per_second": 0})
+    server = serve(
+        rooms=[ANYBODY | {"history": {"messages": 20}}], server=TLS, limits={"sends_per_second": 0}
+    )
     history = await Run(steady(server), room, seed=4, window=32, readers=EVERY_KIND).carry_out()
     judge(history, tmp_path)
     assert "reset" in kinds(history), "the run was meant to lose readers"

@@ -261,8 +261,9 @@ async def test_a_silent_peer(start, person, room, transport):
     await bob.join(room)
     await bob.sees(room, "ada", "bob")
     wire.stall()
-    if issubclass(transport, EventStream):
+    if transport is EventStream:
         # Nothing has to be answered there: it ends when it takes nothing of what waits for it. A lease is the clock.
+        # (HTTP/2 has pings of its own.)
         await bob.http("POST", f"/rooms/{room}/presence", {}, session="x" * 22)
         await bob.link.until(lambda: bob.all({"type": "presence", "data": {"connections": 2}}))
         await bob.link.until(

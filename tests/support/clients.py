@@ -77,11 +77,16 @@ class Aiohttp:
     """PyPI's `aiohttp`."""
 
     @classmethod
-    async def open(cls, url, headers, deflate, protocols):
+    async def open(cls, url, headers, deflate, protocols, context=None):
         peer = cls()
         peer.session = aiohttp.ClientSession()
         peer.socket = await peer.session.ws_connect(
-            url, headers=headers, compress=15 if deflate else 0, protocols=protocols, max_msg_size=0
+            url,
+            ssl=context or True,
+            headers=headers,
+            compress=15 if deflate else 0,
+            protocols=protocols,
+            max_msg_size=0,
         )
         peer.protocol = peer.socket.protocol
         return peer
@@ -136,7 +141,7 @@ class Client:
     ):
         """Connects; every further keyword is a parameter of the URL, such as `user`, `session`, `token`."""
         url = server.ws + path + ("?" + urlencode(query) if query else "")
-        opening = PEERS[peer].open(url, headers or {}, deflate, protocols)
+        opening = PEERS[peer].open(url, headers or {}, deflate, protocols, server.context)
         return cls(await asyncio.wait_for(opening, OPEN_SECONDS))
 
     @classmethod

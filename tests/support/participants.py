@@ -5,10 +5,8 @@ What a one-way transport can't say goes by POST. Holds no assertion about the pr
 """
 
 import asyncio
-import functools
 import json
 import secrets
-import ssl
 from urllib.parse import quote, urlencode
 
 import httpx
@@ -16,7 +14,7 @@ from websockets import WebSocketException
 
 from support.clients import OPEN_SECONDS, PATIENCE, Client, Closed, Websockets, holds, new_session
 from support.http2 import Http2Websocket
-from support.server import TLS
+from support.server import TLS, trusting
 from support.streams import EventsPeer, PollPeer
 from support.tokens import mint
 from support.webtransport import WebTransport as WebTransportPeer
@@ -41,14 +39,6 @@ class Refused(Exception):
 def word(closed):
     """The word that the reason of a close begins with."""
     return closed.reason.partition(":")[0]
-
-
-@functools.cache
-def trusting(*protocols):
-    """Trusts the tests' own certificate."""
-    context = ssl.create_default_context(cafile=TLS["tls_certificate"])
-    context.set_alpn_protocols(protocols)
-    return context
 
 
 class Participant:

@@ -1,9 +1,11 @@
 """The real binary as a process: `dev`, or `serve` with a configuration. Port 0 always."""
 
+import functools
 import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import threading
 from pathlib import Path
@@ -14,6 +16,14 @@ READY_LINE = re.compile(r"http(s?)://127\.0\.0\.1:(\d+)")
 TLS_FOLDER = Path(__file__).parent / "tls"
 TLS = {"tls_certificate": str(TLS_FOLDER / "certificate.pem"), "tls_key": str(TLS_FOLDER / "key.pem")}
 STOP_SECONDS = 15
+
+
+@functools.cache
+def trusting(*protocols):
+    """Trusts the tests' own certificate."""
+    context = ssl.create_default_context(cafile=TLS["tls_certificate"])
+    context.set_alpn_protocols(protocols)
+    return context
 
 
 class Server:
@@ -47,6 +57,8 @@ class Server:
         self.secure, self.port = bool(found[1]), int(found[2])
         self.http = f"http{found[1]}://127.0.0.1:{self.port}"
         self.ws = f"ws{found[1]}://127.0.0.1:{self.port}"
+        # What a client believes it by; nothing is needed in the clear.
+        self.context = trusting("http/1.1") if self.secure else None
 
     def _read(self):
         for line in self.process.stdout:
