@@ -199,7 +199,7 @@ class Socketed(Participant):
 
     def __init__(self, server, user, **keywords):
         super().__init__(server, user, **keywords)
-        self.told = {}
+        self.told, self.tries = {}, 0
 
     async def open(self):
         await self._connect(self.door)
@@ -218,7 +218,10 @@ class Socketed(Participant):
         return ack["data"]
 
     async def _connect(self, path, **wants):
-        query = {"session": self.session, "token": self.token, "attempt": self.attempt} | wants
+        # What was cut on its way must not take over from what came after it.
+        self.tries += 1
+        attempt = self.attempt or self.tries
+        query = {"session": self.session, "token": self.token, "attempt": attempt} | wants
         query = {name: value for name, value in query.items() if value is not None}
         connecting = self.connect(f"{self.scheme}://{self.address}/{path}?{urlencode(query)}")
         self._attach(Client(await asyncio.wait_for(connecting, OPEN_SECONDS)))
