@@ -151,6 +151,30 @@ async def test_presence_is_a_lease_and_told_by_its_version(dev, browse, connect,
     assert ada.all({"type": "presence", "data": {"event": "leave"}}) == []
 
 
+async def test_a_crowd_is_told_at_most_once_a_second(serve, browse, connect, room):
+    rule = OPEN | {"presence": {"roster_max": 2, "grace_seconds": 0}}
+    server = serve(rooms=[rule], engine="memory", limits={"sends_per_second": 0})
+    for _ in range(2):
+        await (await connect(server)).join(room)
+    restless = await connect(server)
+
+    async def come_and_go():
+        while True:
+            await restless.join(room)
+            await restless.request("leave", room)
+
+    coming = asyncio.create_task(come_and_go())
+    poller = browse(server, session=new_session())
+    answer, begun = await poller.poll(room, presence=1), time.monotonic()
+    for _ in range(2):
+        v = answer["presence"]["v"]
+        answer = await poller.poll(room, presence=1, since=answer["position"], v=v, timeout=PARKED_SECONDS)
+        assert answer["presence"]["count"] > 2
+    assert time.monotonic() - begun >= 2
+    assert not coming.done(), coming
+    coming.cancel()
+
+
 async def test_presence_of_several_rooms_is_told_by_name(dev, browse, room):
     rooms = [f"{room}a=1", f"{room}b+@~"]
     reader = browse(dev, user="bob", session=new_session())

@@ -268,7 +268,7 @@ impl Roster {
     /// Counts a change, and decides how it is told: by name, as a number now or later, or with all names again.
     fn tell(&mut self, now_ms: u64, change: Change) -> Option<Told> {
         self.v += 1;
-        let large = self.users.len() > self.rule.roster_max;
+        let large = self.is_crowd();
         match self.counting {
             Counting::Names if !large => Some(Told::Change(change, self.v, self.users.len() as u64)),
             Counting::Numbers { .. } if !large => {
@@ -281,6 +281,11 @@ impl Roster {
             }
             _ => Some(self.tell_count(now_ms)),
         }
+    }
+
+    /// Whether they are too many to be told one by one.
+    pub(crate) fn is_crowd(&self) -> bool {
+        self.users.len() > self.rule.roster_max
     }
 
     fn tell_count(&mut self, now_ms: u64) -> Told {

@@ -131,6 +131,11 @@ impl Room {
         self.seen(&self.people.lock().roster, rights.allow(Rights::PRESENCE))
     }
 
+    /// Whether so many are here that only their number is told, and that at most once a second.
+    pub fn is_crowd(&self) -> bool {
+        self.people.lock().roster.is_crowd()
+    }
+
     fn seen(&self, roster: &Roster, reads_roster: bool) -> Members {
         if reads_roster {
             return roster.members(self.shared.limits.members_listed_max);

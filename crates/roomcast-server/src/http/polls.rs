@@ -16,6 +16,9 @@ use tokio::time::{Instant, timeout_at};
 use super::{Api, json, problem::Problem, subscribing::Asked};
 use crate::query::Query;
 
+/// How often polls tell how many there are, where they are too many to be told one by one.
+const CROWD_INTERVAL: Duration = Duration::from_secs(1);
+
 /// `GET /poll/{room}`, `GET /poll?room=a&room=b`
 pub(super) async fn answer(State(api): State<Api>, asked: Asked, uri: Uri) -> Result<Response, Problem> {
     let hub = &api.app.hub;
@@ -37,8 +40,9 @@ pub(super) async fn answer(State(api): State<Api>, asked: Asked, uri: Uri) -> Re
         Duration::ZERO
     };
     let known = query.text("v").unwrap_or_default();
-    let poll = Poll { api: &api, asked: &asked, known: &known };
-    Ok(poll.wait(Instant::now() + patience).await?.write())
+    let now = Instant::now();
+    let poll = Poll { api: &api, asked: &asked, known: &known, begun: now };
+    Ok(poll.wait(now + patience).await?.write())
 }
 
 /// One poll on its way.
@@ -47,6 +51,7 @@ struct Poll<'a> {
     asked: &'a Asked,
     /// The versions of the rosters that the client knows: `12` of one room, `a=12,b=7` of several.
     known: &'a str,
+    begun: Instant,
 }
 
 /// What a poll came to.
@@ -80,15 +85,32 @@ impl Poll<'_> {
         let is_reset = stream.seats().iter().any(|seat| seat.joined.reset.is_some());
         loop {
             let renewal = self.lease(&stream).map_or(deadline, |lease| Instant::now() + lease / 2);
-            let rosters = self.changed_rosters(&stream);
+            let mut rosters = self.changed_rosters(&stream);
+            let mut look = renewal.min(deadline);
+            if self.can_wait(&stream, &rosters) {
+                look = look.min(self.crowds_due());
+                rosters.clear();
+            }
             let Some((messages, position)) = stream.take().map_err(of_room)? else { return Ok(None) };
             let tells = is_reset || !messages.is_empty() || !rosters.is_empty();
             if tells || stream.has_ended() || Instant::now() >= deadline {
                 return Ok(Some(Polled { messages, position, stream, rosters }));
             }
             // Late or not, the next look decides.
-            let _ = timeout_at(renewal.min(deadline), poll_fn(|cx| stream.poll_stirred(cx))).await;
+            let _ = timeout_at(look, poll_fn(|cx| stream.poll_stirred(cx))).await;
         }
+    }
+
+    /// Whether there is no news but of crowds, too soon after what was known.
+    fn can_wait(&self, stream: &Stream, rosters: &[(usize, Members)]) -> bool {
+        let is_crowd = |(room, _): &(usize, Members)| stream.seats()[*room].room.is_crowd();
+        let is_news = rosters.is_empty() || self.known.is_empty();
+        !is_news && rosters.iter().all(is_crowd) && Instant::now() < self.crowds_due()
+    }
+
+    /// When this poll may tell of crowds: each tells once, so that is once a second.
+    fn crowds_due(&self) -> Instant {
+        self.begun + CROWD_INTERVAL
     }
 
     /// The session is there, if it says so, for as long as its poll is parked and for a lease after that. Answers
