@@ -5,13 +5,14 @@ use std::{collections::VecDeque, sync::Arc};
 use parking_lot::Mutex;
 use roomcast_hub::{
     Audience, Feed, Key, RoomRule,
-    engine::{AppendError, Batch, Bounds, Log, Page, Range, ReadError, Ticket},
+    engine::{AppendError, Batch, Bounds, EngineError, Log, Page, Range, ReadError, Ticket},
 };
 use roomcast_protocol::{Draft, Epoch, Frame, Reset, RoomName, server::Delivered};
 use roomcast_session::Now;
 use tokio::sync::oneshot;
 
 use crate::{
+    error::engine_error,
     inbox::{Inbox, Job},
     ledger::Ledger,
     reader, rows,
@@ -135,13 +136,17 @@ impl DiskLog {
     }
 
     /// Looks at what age has taken.
-    pub(crate) fn age(&self, now: Now, state: &mut State) -> rusqlite::Result<()> {
-        let age_ms = self.rule.history.age_max.as_millis() as u64;
-        let Some(old_ms) = now.wall.0.checked_sub(age_ms) else { return Ok(()) };
+    pub(crate) fn age(&self, now: Now, state: &mut State) -> Result<(), EngineError> {
         if state.ledger.id.is_none() {
             return Ok(());
         }
-        self.readers.with(|connection| rows::age(connection, old_ms, &mut state.ledger))
+        let aged = self.readers.with(|connection| rows::age(connection, self.old_ms(now), &mut state.ledger));
+        aged.map_err(|error| engine_error(&error))
+    }
+
+    /// Messages of then and before are too old.
+    pub(crate) fn old_ms(&self, now: Now) -> u64 {
+        now.wall.0.saturating_sub(self.rule.history.age_max.as_millis() as u64)
     }
 
     fn queue(self: &Arc<Self>, job: Job) -> Result<(), AppendError> {

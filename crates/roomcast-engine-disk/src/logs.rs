@@ -15,6 +15,7 @@ use roomcast_hub::{
 };
 use roomcast_protocol::{Epoch, RoomName};
 use roomcast_session::Now;
+use rusqlite::Connection;
 
 use crate::{
     Settings,
@@ -101,10 +102,8 @@ impl Logs {
             watched.insert(name.clone(), log.clone());
         }
         drop(watched);
-        let ready = if is_new { self.find(&log, &mut state) } else { Ok(()) };
-        if let Err(error) =
-            ready.and_then(|()| log.age(now, &mut state).map_err(|error| engine_error(&error)))
-        {
+        let ready = if is_new { self.find(now, &log, &mut state) } else { log.age(now, &mut state) };
+        if let Err(error) = ready {
             let retired = state.retire();
             drop(state);
             if retired {
@@ -117,10 +116,13 @@ impl Logs {
         Ok(Arc::new(Handle(log)))
     }
 
-    fn find(&self, log: &DiskLog, state: &mut State) -> Result<(), EngineError> {
-        let load = |connection: &_| {
+    fn find(&self, now: Now, log: &DiskLog, state: &mut State) -> Result<(), EngineError> {
+        let load = |connection: &Connection| {
+            // All of it as of one moment: what is old may be leaving just now.
+            let _moment = connection.unchecked_transaction()?;
             let Some((epoch, mut ledger)) = rows::load(connection, &log.name)? else { return Ok(None) };
             rows::retain(connection, &log.rule.history, &mut ledger)?;
+            rows::age(connection, log.old_ms(now), &mut ledger)?;
             Ok(Some((epoch, ledger)))
         };
         let Some((epoch, ledger)) = self.readers.with(load).map_err(|error| engine_error(&error))? else {

@@ -1,13 +1,13 @@
 //! What goes with time, in bounded steps: old messages, rooms that were forgotten long enough, old keys, and the
 //! pages that are free then.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use roomcast_protocol::RoomName;
 use roomcast_session::Now;
 use rusqlite::{Connection, params};
 
-use crate::{keyring::Keyring, log::DiskLog, logs::Logs, rows};
+use crate::{keyring::Keyring, logs::Logs, rows};
 
 /// Messages that are looked at in one transaction.
 const CHUNK: u32 = 2_000;
@@ -126,18 +126,21 @@ fn look(connection: &Connection, after: i64) -> rusqlite::Result<Vec<Seen>> {
 /// Takes messages up to these floors, of several rooms at once.
 fn take(connection: &Connection, logs: &Logs, floors: &HashMap<i64, u64>, wall: i64) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
-    let mut watched: Vec<(Arc<DiskLog>, u64, bool)> = Vec::new();
+    let mut taken = Vec::with_capacity(floors.len());
     for (room, floor) in floors {
         let (name, empty) = take_from(connection, *room, *floor, wall)?;
         if let Some(log) = logs.get(&name) {
             // Before rows are gone, nobody may believe that they can be read.
             log.state.lock().ledger.raise_floor(*floor);
-            watched.push((log, *floor, empty));
         }
+        taken.push((name, *floor, empty));
     }
     connection.execute_batch("COMMIT")?;
-    for (log, floor, empty) in watched {
+    for (name, floor, empty) in taken {
+        // It may have been looked up meanwhile, as it was before.
+        let Some(log) = logs.get(&name) else { continue };
         let ledger = &mut log.state.lock().ledger;
+        ledger.raise_floor(floor);
         ledger.stored_floor = ledger.stored_floor.max(floor);
         ledger.row.empty |= empty;
     }
