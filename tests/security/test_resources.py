@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 
 import pytest
@@ -142,3 +143,40 @@ async def test_rooms_that_are_only_touched_leave_little_behind(alone):
         await client.answer(f"l{start + 99}")
     assert (alone.resident_bytes - before) / count < 4096
     await client.cut()
+
+
+@pytest.mark.parametrize("kind", ["websocket", "events", "poll"])
+def test_a_connection_counts_once_whatever_it_carries(serve, room, kind):
+    server = serve(rooms=[{"pattern": "*", "anonymous": ["*"]}], server={"connections_max": 3}, engine="memory")
+
+    def come():
+        raw = Raw(server)
+        if kind == "websocket":
+            raw.upgrade("/ws/" + room)
+            return raw
+        path = f"/events/{room}" if kind == "events" else f"/poll/{room}"
+        raw.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        while b"epoch" not in raw.buffer:
+            assert raw.fill(), raw.buffer
+        if kind == "poll":
+            # The first answer says where to begin; the second is parked.
+            position = re.search(rb'"position":"([^"]+)"', raw.buffer)[1].decode()
+            raw.send(f"GET {path}?since={position}&timeout=20 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return raw
+
+    came = [come() for _ in range(3)]
+    with Raw(server) as late:
+        late.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while late.fill():
+            pass
+        assert late.buffer.startswith(b"HTTP/1.1 503 ")
+    came.pop().socket.close()
+    while True:
+        with Raw(server) as next_one:
+            next_one.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            while next_one.fill():
+                pass
+            if next_one.buffer.startswith(b"HTTP/1.1 200 "):
+                break
+    for raw in came:
+        raw.socket.close()

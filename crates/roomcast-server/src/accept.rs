@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    future, io,
+    fmt, future, io,
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
@@ -44,6 +44,19 @@ const FULL: &[u8] =
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HangUp(pub(crate) Arc<Notify>);
 
+/// Somebody at the other end of a socket.
+#[derive(Clone)]
+struct Peer {
+    address: SocketAddr,
+    open: Open,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
 /// Accepts for ever.
 ///
 /// `ending` tells each connection when to come to its end, and whoever holds its other side when all have.
@@ -61,7 +74,8 @@ pub(crate) async fn accept(
                     let _ = socket.try_write(FULL);
                     continue;
                 };
-                tokio::spawn(speak((socket, peer, open), router.clone(), doors.clone(), ending.clone()));
+                let peer = Peer { address: peer, open };
+                tokio::spawn(speak((socket, peer), router.clone(), doors.clone(), ending.clone()));
             }
             Err(error) if is_exhaustion(&error) => {
                 tracing::error!(%error, "can't accept: raise the limit of open files (ulimit -n)");
@@ -79,7 +93,7 @@ fn is_exhaustion(error: &io::Error) -> bool {
 
 /// Speaks HTTP on one connection, until it ends or becomes something else.
 async fn speak(
-    (socket, peer, _open): (TcpStream, SocketAddr, Open),
+    (socket, peer): (TcpStream, Peer),
     router: Router,
     doors: Arc<Doors>,
     ending: watch::Receiver<()>,
@@ -97,19 +111,20 @@ async fn speak(
 
 async fn speak_in_the_clear(
     socket: TcpStream,
-    router: (Router, SocketAddr),
+    (router, peer): (Router, Peer),
     doors: &Doors,
     ending: watch::Receiver<()>,
 ) {
     let takeover = Takeover::default();
     let socket = TokioIo::new(Socket::new(socket, takeover.clone()));
-    speak_http1(socket, router, doors, (ending, Some(&takeover))).await;
-    takeover.carry_out();
+    let open = peer.open.clone();
+    speak_http1(socket, (router, peer), doors, (ending, Some(&takeover))).await;
+    takeover.carry_out(open);
 }
 
 async fn speak_tls(
     tls: &Tls,
-    (socket, peer): (TcpStream, SocketAddr),
+    (socket, peer): (TcpStream, Peer),
     router: Router,
     (doors, ending): (&Doors, watch::Receiver<()>),
 ) {
@@ -133,14 +148,14 @@ async fn speak_tls(
 
 async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
     io: T,
-    (router, peer): (Router, SocketAddr),
+    (router, peer): (Router, Peer),
     doors: &Doors,
     (ending, takeover): (watch::Receiver<()>, Option<&Takeover>),
 ) {
     let settings = &doors.settings;
     let cut = HangUp::default();
     let below =
-        Below { hang_up: Some(cut.clone()), takeover: takeover.cloned(), ..Below::of(peer, settings) };
+        Below { hang_up: Some(cut.clone()), takeover: takeover.cloned(), ..Below::of(&peer, settings) };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.headers_timeout)
@@ -151,7 +166,7 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
         .serve_connection(io, service_fn(service(router, below)))
         .with_upgrades();
     let conversation =
-        converse((connection, |connection| connection.graceful_shutdown()), peer, (ending, cut));
+        converse((connection, |connection| connection.graceful_shutdown()), &peer, (ending, cut));
     match takeover {
         None => conversation.await,
         Some(takeover) => tokio::select! {
@@ -163,12 +178,12 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
 
 async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
     io: T,
-    (router, peer): (Router, SocketAddr),
+    (router, peer): (Router, Peer),
     doors: &Doors,
     ending: watch::Receiver<()>,
 ) {
     let (settings, limits) = (&doors.settings, doors.hub.limits());
-    let below = Below::of(peer, settings);
+    let below = Below::of(&peer, settings);
     let asked = below.asked.clone();
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -188,7 +203,7 @@ async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
         }
     };
     tokio::select! {
-        () = converse((connection, shut_down), peer, (ending, HangUp::default())) => {}
+        () = converse((connection, shut_down), &peer, (ending, HangUp::default())) => {}
         () = silence => tracing::debug!(%peer, "nothing was asked for over HTTP/2"),
     }
 }
@@ -196,7 +211,7 @@ async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
 /// The connection below a request.
 #[derive(Clone)]
 struct Below {
-    peer: SocketAddr,
+    peer: Peer,
     proxies: Arc<[TrustedProxy]>,
     /// How an answer may cut it.
     hang_up: Option<HangUp>,
@@ -207,16 +222,17 @@ struct Below {
 }
 
 impl Below {
-    fn of(peer: SocketAddr, settings: &Settings) -> Self {
+    fn of(peer: &Peer, settings: &Settings) -> Self {
         let proxies = settings.trusted_proxies.clone();
-        Self { peer, proxies, hang_up: None, takeover: None, asked: Arc::default() }
+        Self { peer: peer.clone(), proxies, hang_up: None, takeover: None, asked: Arc::default() }
     }
 
     /// Tells a request what it may know.
     fn introduce<T>(&self, request: &mut Request<T>) {
-        let client = Client::of(&self.proxies, self.peer.ip(), request.headers());
+        let client = Client::of(&self.proxies, self.peer.address.ip(), request.headers());
         let extensions = request.extensions_mut();
         extensions.insert(client);
+        extensions.insert(self.peer.open.clone());
         self.hang_up.clone().map(|hang_up| extensions.insert(hang_up));
         self.takeover.clone().map(|takeover| extensions.insert(takeover));
         self.asked.notify_one();
@@ -238,7 +254,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = Result<T, Infallible>> + Send>>;
 /// Goes on until the connection ends, is cut, or the server comes to its end.
 async fn converse<C: Future<Output = Result<(), hyper::Error>>>(
     (connection, shut_down): (C, impl Fn(Pin<&mut C>)),
-    peer: SocketAddr,
+    peer: &Peer,
     (mut ending, HangUp(cut)): (watch::Receiver<()>, HangUp),
 ) {
     let mut connection = pin!(connection);

@@ -83,25 +83,27 @@ impl Default for Settings {
 pub(crate) struct Doors {
     pub(crate) settings: Settings,
     pub(crate) hub: Hub,
-    speaking: Arc<AtomicUsize>,
+    open: Arc<AtomicUsize>,
 }
 
-/// A socket that speaks HTTP, counted for as long as it does.
-pub(crate) struct Open(Arc<AtomicUsize>);
+/// A socket's place among those that are open, held by whoever has the socket: HTTP, and what it becomes.
+#[derive(Clone)]
+pub(crate) struct Open(#[expect(dead_code, reason = "held, not read")] Arc<Place>);
 
-impl Drop for Open {
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Doors {
-    /// Counts a socket in, if there is place.
+    /// Counts a socket in, if there is a place.
     pub(crate) fn open(&self) -> Option<Open> {
-        let open = Open(self.speaking.clone());
-        let speaking = self.speaking.fetch_add(1, Ordering::Relaxed);
-        let connected = self.hub.counters().connections.get() as usize;
-        (speaking + connected < self.settings.connections_max).then_some(open)
+        let others = self.open.fetch_add(1, Ordering::Relaxed);
+        let place = Place(self.open.clone());
+        (others < self.settings.connections_max).then(|| Open(Arc::new(place)))
     }
 }
 
@@ -127,7 +129,7 @@ pub async fn serve(
     let hub = app.hub.clone();
     let Settings { shutdown_timeout, reconnect_spread, .. } = settings;
     let routes = router(app.clone());
-    let doors = Arc::new(Doors { settings, hub: hub.clone(), speaking: Arc::default() });
+    let doors = Arc::new(Doors { settings, hub: hub.clone(), open: Arc::default() });
     let (ending, until_end) = watch::channel(());
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners.tcp {

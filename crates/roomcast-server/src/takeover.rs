@@ -19,8 +19,10 @@ use tokio::{
     sync::Notify,
 };
 
-/// What is done with a socket that is taken over.
-type Taker = Box<dyn FnOnce(TcpStream) + Send>;
+use crate::server::Open;
+
+/// What is done with a socket that is taken over, and with its place among those that are open.
+type Taker = Box<dyn FnOnce(TcpStream, Open) + Send>;
 
 /// How far a takeover has come.
 #[derive(Default)]
@@ -48,7 +50,7 @@ struct Shared {
 
 impl Takeover {
     /// Wants the socket. Answers the body to give, of which there is nothing; it must be chunked.
-    pub(crate) fn want(&self, taker: impl FnOnce(TcpStream) + Send + 'static) -> Body {
+    pub(crate) fn want(&self, taker: impl FnOnce(TcpStream, Open) + Send + 'static) -> Body {
         *self.0.stage.lock() = Stage::Wanted(Box::new(taker));
         Body::new(Never(self.clone()))
     }
@@ -59,11 +61,11 @@ impl Takeover {
     }
 
     /// Takes the socket over, if that is due. Nobody else may hold it any more.
-    pub(crate) fn carry_out(&self) {
+    pub(crate) fn carry_out(&self, open: Open) {
         if let Stage::Due(taker, socket) = std::mem::take(&mut *self.0.stage.lock())
             && let Some(socket) = Arc::into_inner(socket)
         {
-            taker(socket);
+            taker(socket, open);
         }
     }
 

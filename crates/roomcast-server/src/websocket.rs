@@ -36,6 +36,7 @@ use tokio::{
 use crate::{
     app::App,
     arrival::{Arrival, Refusal},
+    server::Open,
     takeover::Socket,
 };
 
@@ -69,6 +70,8 @@ struct Handshake {
     arrival: Result<Arrival, Refusal>,
     wire: Wire,
     decoder: Decoder,
+    /// `None` in an embedder's own server, which counts for itself.
+    open: Option<Open>,
 }
 
 /// Accepts every well-formed handshake; what there is to say against it comes as a Close frame.
@@ -105,7 +108,8 @@ fn upgrade(app: &App, room: Option<&str>, mut request: Request) -> Response {
     let head = (request.headers(), request.uri());
     let client = request.extensions().get().copied();
     let arrival = Arrival::of(app, head, room, (client, "WebSocket"));
-    let handshake = Handshake { arrival, wire, decoder };
+    let open = request.extensions().get().cloned();
+    let handshake = Handshake { arrival, wire, decoder, open };
     tokio::spawn(run(app.hub.clone(), upgraded, handshake));
     response
 }
@@ -113,7 +117,7 @@ fn upgrade(app: &App, room: Option<&str>, mut request: Request) -> Response {
 /// A connection's life after the handshake.
 async fn run(hub: Hub, upgraded: OnUpgrade, handshake: Handshake) {
     let Ok(upgraded) = upgraded.await else { return };
-    let Handshake { arrival, wire, decoder } = handshake;
+    let Handshake { arrival, wire, decoder, open } = handshake;
     let enter = |line| match arrival {
         Ok(arrival) => arrival.enter(&hub, line, wire),
         Err(refusal) => Err((line, refusal)),
@@ -123,13 +127,14 @@ async fn run(hub: Hub, upgraded: OnUpgrade, handshake: Handshake) {
             Ok(connection) => {
                 let unread = (!early.is_empty()).then(|| early.to_vec().into_boxed_slice());
                 // A task of its own: what it holds is what an idle connection costs.
-                tokio::spawn(Reader { hub: hub.clone(), connection, decoder, unread, source: Own });
+                let hub = hub.clone();
+                tokio::spawn(Reader { hub, connection, decoder, unread, source: Own, _open: open });
             }
             Err((Line::Socket(socket), refusal)) => refuse(&hub, socket, &refusal).await,
             Err(_) => {}
         },
         Err(upgraded) => match enter(Line::Pipe(None)) {
-            Ok(connection) => carry(hub.clone(), (connection, decoder), TokioIo::new(upgraded)).await,
+            Ok(connection) => carry(hub.clone(), (connection, decoder), (TokioIo::new(upgraded), open)).await,
             Err((_, refusal)) => refuse(&hub, TokioIo::new(upgraded), &refusal).await,
         },
     }
@@ -139,13 +144,19 @@ async fn run(hub: Hub, upgraded: OnUpgrade, handshake: Handshake) {
 async fn carry<T: AsyncRead + AsyncWrite + Unpin>(
     hub: Hub,
     (connection, decoder): (Arc<Connection>, Decoder),
-    io: T,
+    (io, open): (T, Option<Open>),
 ) {
     let stall = hub.limits().write_stall_timeout;
     let (source, sink) = tokio::io::split(io);
     let mut writing = pin!(write_out(&connection, sink, stall));
-    let mut reading =
-        pin!(Reader { hub: hub.clone(), connection: connection.clone(), decoder, unread: None, source });
+    let mut reading = pin!(Reader {
+        hub: hub.clone(),
+        connection: connection.clone(),
+        decoder,
+        unread: None,
+        source,
+        _open: open
+    });
     // Whichever ends first, the other has a moment: for the close to be written, or for the peer to hang up.
     tokio::select! {
         () = &mut reading => drop(tokio::time::timeout(LINGER, writing).await),
@@ -251,6 +262,8 @@ struct Reader<S> {
     /// Bytes that were read before the client had taken its answers.
     unread: Option<Box<[u8]>>,
     source: S,
+    /// Its place among the sockets that are open.
+    _open: Option<Open>,
 }
 
 impl<S: Source> Future for Reader<S> {

@@ -42,9 +42,12 @@ pub(super) async fn open(State(api): State<Api>, asked: Asked) -> Result<Respons
         return Ok(events(come_back(&api.app.hub)));
     }
     Ok(events(match asked.takeover.clone() {
-        Some(takeover) => takeover.want(move |socket| {
+        Some(takeover) => takeover.want(move |socket, open| {
             let stream = begin(&api.app.hub, &asked, (Some(Line::Socket(socket)), CHUNKED));
-            tokio::spawn(stream.until_hung_up());
+            tokio::spawn(async move {
+                stream.until_hung_up().await;
+                drop(open);
+            });
         }),
         None => Body::new(Events(begin(&api.app.hub, &asked, (None, EVENTS)))),
     }))

@@ -11,10 +11,7 @@ use web_transport_quinn::{
     ReadError, RecvStream, SendStream, Session, SessionError, WebTransportError, WriteError,
 };
 
-use crate::{
-    arrival::{Arrival, Refusal},
-    server::Open,
-};
+use crate::arrival::{Arrival, Refusal};
 
 /// Bytes that are read at once.
 const READ_BYTES_MAX: usize = 64 * 1024;
@@ -29,7 +26,7 @@ const NO_CODE: u32 = 0;
 pub(super) async fn run(
     hub: &Hub,
     session: Session,
-    (arrival, open): (Result<Arrival, Refusal>, Open),
+    arrival: Result<Arrival, Refusal>,
     stream_timeout: Duration,
 ) {
     // Held until the session is closed: a browser that is asked to stop sending (RFC 9000, section 3.5) in the same
@@ -49,7 +46,6 @@ pub(super) async fn run(
         },
         Err(refusal) => Err(refusal),
     };
-    drop(open);
     match (entered, &mut stream) {
         (Ok(connection), Some(stream)) => {
             let departure = converse(hub, (&session, &connection), stream).await;

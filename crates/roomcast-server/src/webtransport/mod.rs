@@ -30,7 +30,7 @@ use crate::{
     app::App,
     arrival::Arrival,
     proxies::Client,
-    server::{Doors, Open, Settings},
+    server::{Doors, Settings},
 };
 
 /// Streams that a client may have open both ways: the session's CONNECT, ours, and one more on its way out.
@@ -123,9 +123,9 @@ async fn accept(endpoint: Endpoint, app: Arc<App>, doors: Arc<Doors>, ending: wa
                 tokio::spawn(async move {
                     let peer = incoming.remote_address();
                     if let Some(request) = shake_hands(incoming, &doors, underway).await {
-                        begin(app, (request, peer, open), &doors).await;
+                        begin(app, (request, peer), &doors).await;
                     }
-                    drop(ending);
+                    drop((open, ending));
                 });
             }
             _ => incoming.refuse(),
@@ -154,7 +154,7 @@ async fn shake_hands(incoming: Incoming, doors: &Doors, _underway: Underway) -> 
 }
 
 /// Answers the request of a session, and lets whoever may in.
-async fn begin(app: Arc<App>, (request, peer, open): (Request, SocketAddr, Open), doors: &Doors) {
+async fn begin(app: Arc<App>, (request, peer): (Request, SocketAddr), doors: &Doors) {
     let read = |request: &Request| Ok((room_of(request.url.path())?, uri_of(request)?));
     let (room, uri) = match read(&request) {
         Ok(read) => read,
@@ -168,7 +168,7 @@ async fn begin(app: Arc<App>, (request, peer, open): (Request, SocketAddr, Open)
     let arrival = Arrival::of(&app, (&headers, &uri), room.as_deref(), (Some(client), "WebTransport"));
     match request.ok().await {
         Ok(session) => {
-            carry::run(&app.hub, session, (arrival, open), doors.settings.first_byte_timeout).await;
+            carry::run(&app.hub, session, arrival, doors.settings.first_byte_timeout).await;
         }
         Err(error) => tracing::debug!(%peer, %error, "a WebTransport session ended early"),
     }
