@@ -7,7 +7,7 @@ import pytest
 
 from support.clients import Client, new_session
 from support.raw import Raw
-from support.server import API_KEY
+from support.server import API_KEY, TLS
 from support.streams import Browser, Events
 from support.tokens import mint
 
@@ -162,3 +162,21 @@ async def test_a_reader_that_the_log_has_moved_past_is_told_where_it_goes_on(ser
         expected = int(seq)
     assert resets >= 1 and b'"reason":"too_old"' in stalled.buffer
     assert expected == 1500
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["in the clear", "in TLS"])
+async def test_an_answer_that_is_not_taken_is_given_up(serve, room, secure):
+    """A page of a megabyte, for somebody who doesn't read it: it is not kept for them for ever."""
+    limits = {"write_stall_timeout_seconds": 1, "sends_per_second": 0}
+    server = serve(rooms=[OPEN], engine="memory", limits=limits, server=TLS if secure else {})
+    before = server.open_files
+    await publish(server, room, count=100, size=10_000)
+    raw = Raw(server, receive_buffer=4096)
+    if secure:
+        raw.socket = server.context.wrap_socket(raw.socket, server_hostname="127.0.0.1")
+    raw.send(f"GET /rooms/{room}/messages?limit=100 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert raw.fill() and server.open_files > before
+    async with asyncio.timeout(20):
+        while server.open_files > before:
+            await asyncio.to_thread(server.process.poll)
+    raw.socket.close()

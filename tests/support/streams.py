@@ -144,7 +144,9 @@ class Browser:
 
     def __init__(self, server, **query):
         self.server, self.query = server, query
-        self.http = httpx.AsyncClient(base_url=server.http, timeout=PATIENCE * 2, trust_env=False)
+        self.http = httpx.AsyncClient(
+            base_url=server.http, timeout=PATIENCE * 2, trust_env=False, verify=server.context or True
+        )
 
     async def get(self, path, headers=None, **query):
         return await self.http.get(path, params=self.query | query, headers=headers)

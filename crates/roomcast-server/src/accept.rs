@@ -116,7 +116,8 @@ async fn speak_in_the_clear(
     ending: watch::Receiver<()>,
 ) {
     let takeover = Takeover::default();
-    let socket = TokioIo::new(Socket::new(socket, takeover.clone()));
+    let stall_timeout = doors.hub.limits().write_stall_timeout;
+    let socket = TokioIo::new(Socket::new(socket, takeover.clone(), stall_timeout));
     let open = peer.open.clone();
     speak_http1(socket, (router, peer), doors, (ending, Some(&takeover))).await;
     takeover.carry_out(open);
@@ -128,7 +129,8 @@ async fn speak_tls(
     router: Router,
     (doors, ending): (&Doors, watch::Receiver<()>),
 ) {
-    let handshake = tls.acceptor().accept(socket);
+    let stall_timeout = doors.hub.limits().write_stall_timeout;
+    let handshake = tls.acceptor().accept(Socket::new(socket, Takeover::default(), stall_timeout));
     let Ok(Ok(mut stream)) = tokio::time::timeout(doors.settings.headers_timeout, handshake).await else {
         return tracing::debug!(%peer, "a TLS handshake failed or took too long");
     };

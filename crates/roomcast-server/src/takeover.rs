@@ -1,6 +1,7 @@
-//! The TCP socket below HTTP/1.1 in the clear. An answer that never ends may take it over once its head is written:
-//! from then on it is written like a WebSocket's, by whoever has something for the client, and what hyper holds per
-//! connection is given back. Knows nothing of what is said.
+//! The TCP socket below HTTP, which is given up when the client takes no byte for too long. In the clear and over
+//! HTTP/1.1 an answer that never ends may take it over once its head is written: from then on it is written like a
+//! WebSocket's, by whoever has something for the client, and what hyper holds per connection is given back. Knows
+//! nothing of what is said.
 
 use std::{
     convert::Infallible,
@@ -8,6 +9,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -17,6 +19,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::Notify,
+    time::{Sleep, sleep},
 };
 
 use crate::server::Open;
@@ -111,11 +114,27 @@ impl hyper::body::Body for Never {
 pub(crate) struct Socket {
     tcp: Arc<TcpStream>,
     takeover: Takeover,
+    /// How long it may be full.
+    stall_timeout: Duration,
+    /// Runs while it is.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Socket {
-    pub(crate) fn new(tcp: TcpStream, takeover: Takeover) -> Self {
-        Self { tcp: Arc::new(tcp), takeover }
+    pub(crate) fn new(tcp: TcpStream, takeover: Takeover, stall_timeout: Duration) -> Self {
+        Self { tcp: Arc::new(tcp), takeover, stall_timeout, stalled: None }
+    }
+
+    /// Waits until a full socket takes a byte again, or has not for too long.
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let writable = self.tcp.poll_write_ready(cx);
+        if writable.is_ready() {
+            return writable;
+        }
+        let timeout = self.stall_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no byte was taken for too long")))
     }
 
     /// The bare socket; `None` if it is being taken over.
@@ -141,12 +160,15 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.tcp.poll_write_ready(cx))?;
+            ready!(self.poll_writable(cx))?;
             match self.tcp.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                outcome => return Poll::Ready(outcome),
+                outcome => {
+                    self.stalled = None;
+                    return Poll::Ready(outcome);
+                }
             }
         }
     }
