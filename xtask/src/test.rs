@@ -14,9 +14,10 @@ use crate::{autobahn, place, tools};
 type Suite = (&'static str, fn(&Plan, &mut Log) -> Result<String, String>);
 
 /// Tests that drive the release build from outside, in their order.
-const SUITES: [Suite; 8] = [
+const SUITES: [Suite; 9] = [
     ("clients in Python", |_, log| pytest("interop", log)),
     ("clients in Node", |_, log| node_test("interop", log)),
+    ("TypeScript SDK", |_, log| sdk(log)),
     ("scenarios", |plan, log| pytest_with_time("scenarios", plan, log)),
     ("security", |_, log| pytest("security", log)),
     ("histories", |_, log| pytest("history", log)),
@@ -119,6 +120,17 @@ fn node_test(folder: &str, log: &mut Log) -> Result<String, String> {
     }
     let options = ["--test", "--test-reporter=spec", "--test-concurrency=4", "--test-timeout=120000"];
     log.run(Command::new("node").args(options).args(files).current_dir(tests).envs(environment()))?;
+    Ok(count(log, "ℹ pass ", ""))
+}
+
+/// Packed as it would be published, then its own tests: alone, against the server, and in Chromium.
+fn sdk(log: &mut Log) -> Result<String, String> {
+    let folder = place::root().join("sdk/js");
+    let all: [&[&str]; 4] =
+        [&["ci", "--no-audit", "--no-fund"], &["pack", "--dry-run"], &["test"], &["run", "test:server"]];
+    for words in all {
+        log.run(Command::new("npm").args(words).current_dir(&folder).envs(environment()))?;
+    }
     Ok(count(log, "ℹ pass ", ""))
 }
 

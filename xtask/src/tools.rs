@@ -1,7 +1,7 @@
 //! What tests need beyond Rust, gcc, Python 3 and Node: installed by package name, each pinned, each said.
 //!
-//! Python packages go to an environment under `target/`, npm packages to `tests/node_modules`, Chromium comes
-//! from Debian. Never installs a second time what is there, and never anything from outside a package registry.
+//! Python packages go to an environment under `target/`, npm packages to `tests/node_modules` (the SDK's beside it),
+//! Chromium comes from Debian. Never installs a second time what is there, and never anything from outside a package registry.
 
 use std::fs;
 use std::path::{Path, PathBuf};

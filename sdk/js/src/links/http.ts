@@ -128,7 +128,8 @@ export const overHttp =
       const { signal } = mine;
       const all = together(to.joins());
       const rooms = all.map(({ room }) => room!);
-      if (!rooms.length) joins.clear();
+      const wanted = new Set(to.joins().map(({ room }) => room));
+      for (const room of joins.keys()) if (!wanted.has(room)) joins.delete(room);
       const query = () => queryOf(to.joins().filter(({ room }) => rooms.includes(room!)));
       const live = <A extends unknown[]>(then: (...args: A) => void) => (...args: A) => signal.aborted || then(...args);
       const welcome = (data: any) => {

@@ -43,8 +43,8 @@ export class Proxy {
   /** All connections, at once. */
   cut() {
     for (const { near, far } of [...this.pairs]) {
-      near.resetAndDestroy();
-      far.resetAndDestroy();
+      near.destroy();
+      far.destroy();
     }
   }
 
@@ -79,7 +79,7 @@ export class Proxy {
   }
 
   async stop() {
-    this.cut();
+    this.down();
     this.front.close();
     await once(this.front, "close");
   }
