@@ -1,5 +1,6 @@
 // What compiles, and what must not: checked by `tsc -p test`, never run.
 import { connect, type Ack, type Message, RoomcastError, type Room } from "roomcast";
+import { RoomcastProvider, useConnection, usePresence, useRoom, useTyping } from "roomcast/react";
 import { connect as connectBySocket } from "roomcast/ws";
 
 /** An interface has no index signature, and must do all the same. */
@@ -79,3 +80,15 @@ rt.on("open", () => {});
 rt.on("error", (error) => error instanceof RoomcastError && error.retryable && error.code === "rate_limited");
 
 void [ack, written, reads];
+
+function Hooks() {
+  const { room, messages, state } = useRoom<Chat, Mood>("general", { keep: 10, last: 10 });
+  room?.send("text", { content: "Hello" });
+  // @ts-expect-error: no such message
+  room?.send("txt", { content: "Hello" });
+  const [authors, typing] = useTyping(room);
+  typing();
+  const names: string[] = usePresence(room).map((member) => member.state.name);
+  return [messages.length, state === "live", authors.length, names, useConnection() === "online"];
+}
+void [Hooks, RoomcastProvider({ client: rt, children: null })];
