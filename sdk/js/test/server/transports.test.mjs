@@ -170,3 +170,10 @@ test("where no socket gets through a stream does, and where none does, polls do"
     ok(!states.includes("waiting"), "at once");
   }
 });
+
+test("the server has the client itself, for pages of any origin", async () => {
+  const answer = await fetch(`${server.url}/sdk.js`);
+  deepEqual([answer.status, answer.headers.get("access-control-allow-origin")], [200, "*"]);
+  const module = await import(`data:text/javascript,${encodeURIComponent(await answer.text())}`);
+  equal(module.connect(server.url).state, "idle");
+});
