@@ -21,6 +21,8 @@ import type { Gap, HistoryOptions, JoinOptions, Member, Message, Position, Room,
 /** Messages that wait for one before them, or for a `for await` loop. */
 const EARLY_MAX = 256;
 const UNREAD_MAX = 1024;
+/** A timer may be so much early. */
+const EARLY_MS = 5;
 /** The server passes on no more. */
 const TYPING_EVERY_MS = 1000;
 
@@ -105,7 +107,7 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
   });
 
   function flush() {
-    const now = io.now();
+    const now = io.now() + EARLY_MS;
     if (!host.open() || now < heldUntil) return;
     if (seated) return now < host.heldUntil || sends.flush();
     if (joining) return;

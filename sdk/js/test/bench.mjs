@@ -5,7 +5,7 @@ import { createClient } from "../dist/client.js";
 export const settled = () => new Promise((then) => setImmediate(then));
 
 /** Time that only passes when it is told to, and chance that is always the same. */
-function virtualIo() {
+function virtualIo(earlyMs) {
   let now = 1_000;
   let timers = [];
   let seen = () => {};
@@ -14,7 +14,7 @@ function virtualIo() {
       now: () => now,
       random: () => 0.5,
       after(ms, then) {
-        const timer = { at: now + ms, then };
+        const timer = { at: now + ms - earlyMs, then };
         timers.push(timer);
         return timer;
       },
@@ -96,9 +96,9 @@ class FakeLink {
   }
 }
 
-/** A client whose every link is a `FakeLink` in `links`. */
-export function bench(options = {}, transports = ["socket"]) {
-  const { io, pass, page } = virtualIo();
+/** A client whose every link is a `FakeLink` in `links`; its timers are `earlyMs` early. */
+export function bench({ earlyMs = 0, ...options } = {}, transports = ["socket"]) {
+  const { io, pass, page } = virtualIo(earlyMs);
   const links = [];
   const transport = (name) => (to, from) => {
     const link = new FakeLink(name, to, from);

@@ -228,6 +228,14 @@ test("a refusal for now holds all that follows, oldest first", async () => {
   }
 });
 
+test("a timer that is early costs nothing", async () => {
+  const { room, link, pass } = await joined({ earlyMs: 1 });
+  room.send("text", {}, { id: "a" });
+  link().refuse({ id: "a", room: "r" }, "rate_limited", { retryable: true });
+  await pass(1_000);
+  deepEqual(link().ids("text"), ["a", "a"]);
+});
+
 test("what would end the connection or overflow is not sent", async () => {
   const { room, link } = await joined({ queue: 2 });
   await rejects(room.send("text", { x: "ä".repeat(40_000) }), { code: "too_large" });
