@@ -32,7 +32,8 @@ def start_on(disk, **rule):
     anybody = {"pattern": "*", "anonymous": ["*"], **rule}
     loose = {"pattern": "loose:*", "anonymous": ["*"], "durability": "interval"}
     limits = {"sends_per_second": 0, "degraded_after_seconds": 1, "append_timeout_seconds": 1}
-    return servers.serve(disk.folder, environment=disk.environment, rooms=[loose, anybody], limits=limits)
+    changes = {"server": servers.TLS, "rooms": [loose, anybody], "limits": limits}
+    return servers.serve(disk.folder, environment=disk.environment, **changes)
 
 
 @pytest.fixture
