@@ -87,7 +87,8 @@ export const webtransport: Transport = (to, from) => {
 
   function write(bytes: Uint8Array) {
     buffered += bytes.length;
-    stream!.write(counted(bytes)).then(() => (buffered -= bytes.length), broken);
+    // What stops the stream is told by the session's end, or by pings without an answer.
+    stream!.write(counted(bytes)).then(() => (buffered -= bytes.length), () => {});
   }
 
   function told(bytes: Uint8Array) {
@@ -114,8 +115,7 @@ export const webtransport: Transport = (to, from) => {
     const options = await trust(to);
     if (isOver) return;
     const mine = (session = new WebTransport(url.href, options));
-    // The end tells why; what breaks before it only that.
-    const end = mine.closed.then(({ closeCode, reason }) => ended(closeCode || 1006, reason ?? ""), broken);
+    mine.closed.then(({ closeCode, reason }) => ended(closeCode || 1006, reason ?? ""), broken);
     await mine.ready;
     const { readable, writable } = await mine.createBidirectionalStream();
     stream = writable.getWriter();
@@ -124,10 +124,10 @@ export const webtransport: Transport = (to, from) => {
     let rest: Uint8Array = new Uint8Array();
     const whole = (bytes: Uint8Array) => (rest = split(joined(rest, bytes), told));
     for (const reading of [read(readable, whole), read(mine.datagrams.readable, told)]) reading.catch(() => {});
-    await end;
   }
 
-  open().catch(broken);
+  // Once there is a session its end says more.
+  open().catch((error) => session || broken(error));
 
   return {
     send(text, { type, volatile }) {
