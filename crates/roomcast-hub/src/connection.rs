@@ -352,8 +352,13 @@ impl Connection {
     }
 
     /// Messages that may be lost, for a transport that has a way of its own for them.
-    pub fn take_datagrams(&self) -> Vec<Bytes> {
-        self.pipe().map(Pipe::take_datagrams).unwrap_or_default()
+    pub fn take_datagrams(self: &Arc<Self>, cx: &mut Context<'_>) -> Vec<Bytes> {
+        let datagrams = self.pipe().map(|pipe| pipe.take_datagrams(cx)).unwrap_or_default();
+        if !datagrams.is_empty() {
+            // They alone may have filled the pipe.
+            self.refill();
+        }
+        datagrams
     }
 
     /// How the connection was closed, for a transport that says it itself.
@@ -361,7 +366,7 @@ impl Connection {
         self.session.lock().farewell().cloned()
     }
 
-    /// The pipe was emptied: what didn't fit goes on.
+    /// The pipe has place again: what didn't fit goes on.
     fn refill(self: &Arc<Self>) {
         let mut outbox = self.outbox.lock();
         if outbox.flow != Flow::Blocked {

@@ -172,8 +172,10 @@ impl Pipe {
         state.wake();
     }
 
-    pub(crate) fn take_datagrams(&self) -> Vec<Bytes> {
+    /// All datagrams that are there. Whoever asks is woken for more.
+    pub(crate) fn take_datagrams(&self, cx: &mut Context<'_>) -> Vec<Bytes> {
         let mut state = self.state.lock();
+        state.waker = Some(cx.waker().clone());
         let datagrams = std::mem::take(&mut state.datagrams);
         state.bytes -= datagrams.iter().map(Bytes::len).sum::<usize>();
         datagrams
@@ -236,5 +238,36 @@ impl Pipe {
             }
         }
         state.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Wake,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_datagram_that_comes_right_after_they_were_taken_wakes_the_transport() {
+        let (pipe, woken) = (Pipe::new(None), Arc::new(Woken::default()));
+        let waker = Waker::from(woken.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(pipe.take_datagrams(&mut cx).is_empty());
+        pipe.put_datagrams(&[Bytes::from_static(b"{}")]);
+        assert!(pipe.poll_take(&mut cx).is_pending());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert_eq!(pipe.take_datagrams(&mut cx), [Bytes::from_static(b"{}")]);
     }
 }

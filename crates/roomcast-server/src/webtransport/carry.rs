@@ -186,7 +186,7 @@ async fn write_all(
 ) -> Result<(), WriteError> {
     loop {
         let chunk = poll_fn(|cx| {
-            let unfit = cast(session, connection.take_datagrams());
+            let unfit = cast(session, connection.take_datagrams(cx));
             if unfit.is_empty() { connection.poll_chunk(cx) } else { Poll::Ready(Some(unfit)) }
         });
         let Some(chunk) = chunk.await else { return Ok(()) };
