@@ -126,6 +126,23 @@ async def test_streams_beyond_the_limit_are_not_given(secure, visit, room):
     assert peer._quic._remote_max_streams_bidi <= 8, "what the server granted"
 
 
+async def test_who_acknowledges_packets_but_grants_no_room_for_more_is_cut(secure, visit, room, monkeypatch):
+    """Flow control stalls the stream while QUIC sees that the peer is alive."""
+    server = secure(limits={"write_stall_timeout_seconds": 1, "sends_per_second": 0})
+    for grant in ("_write_stream_limits", "_write_connection_limits"):
+        monkeypatch.setattr(f"aioquic.quic.connection.QuicConnection.{grant}", lambda *_, **__: None)
+    peer = await visit(server)
+    stalled, writer = await welcomed(peer), await Client.welcomed(server)
+    for client in (stalled, writer):
+        await client.join(room)
+    for _ in range(100):
+        await writer.request("text", room, {"content": "x" * 30_000})
+    async with asyncio.timeout(PATIENCE):
+        while not peer.ended:
+            await writer.settled()
+    await writer.cut()
+
+
 async def test_a_flood_of_datagrams_costs_what_is_counted(secure, visit, room):
     """They are messages like others, under the rate of others; the answers go on."""
     server = secure(limits={"sends_per_second": 10, "sends_burst": 10})

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use roomcast_hub::{Connection, Departure, Hub, Line, Turn};
 use roomcast_protocol::{Close, CountedError, CountedReader, Wire, counted};
 use roomcast_session::Farewell;
+use tokio::sync::Notify;
 use web_transport_quinn::{
     ReadError, RecvStream, SendStream, Session, SessionError, WebTransportError, WriteError,
 };
@@ -32,11 +33,13 @@ pub(super) async fn run(
     // Held until the session is closed: a browser that is asked to stop sending (RFC 9000, section 3.5) in the same
     // breath may see an error instead of the close.
     let mut stream = None;
+    let cut = Arc::new(Notify::new());
     let entered = match arrival {
         Ok(arrival) => match tokio::time::timeout(stream_timeout, session.accept_bi()).await {
             Ok(Ok(opened)) => {
                 stream = Some(opened);
-                arrival.enter(hub, Line::Pipe(None), Wire::Counted).map_err(|(_, refusal)| refusal)
+                let line = Line::Pipe(Some(cut.clone()));
+                arrival.enter(hub, line, Wire::Counted).map_err(|(_, refusal)| refusal)
             }
             Ok(Err(_)) => return,
             Err(_) => {
@@ -48,7 +51,7 @@ pub(super) async fn run(
     };
     match (entered, &mut stream) {
         (Ok(connection), Some(stream)) => {
-            let departure = converse(hub, (&session, &connection), stream).await;
+            let departure = converse(hub, (&session, &connection), stream, &cut).await;
             hub.dismiss(&connection, departure);
             if let Some(Farewell { close, text }) = connection.farewell() {
                 part(&session, close, &text).await;
@@ -59,17 +62,19 @@ pub(super) async fn run(
     }
 }
 
-/// Reads and writes until one side is done. Answers how the client left.
+/// Reads and writes until one side is done, or the client takes nothing for too long. Answers how the client left.
 async fn converse(
     hub: &Hub,
     (session, connection): (&Session, &Arc<Connection>),
     (sending, receiving): &mut (SendStream, RecvStream),
+    cut: &Notify,
 ) -> Departure {
     let mut writing = pin!(write(session, connection, sending));
     let departure = tokio::select! {
         departure = read(hub, (session, connection), receiving) => departure,
         departure = read_datagrams(hub, (session, connection)) => departure,
         () = &mut writing => return Departure::Lost,
+        () = cut.notified() => return Departure::Lost,
     };
     turn(hub, connection, |turn| turn.goodbye(departure));
     drop(tokio::time::timeout(LINGER, writing).await);
@@ -85,10 +90,12 @@ async fn read(
     let mut messages = CountedReader::new(hub.limits().message_bytes_max);
     loop {
         poll_fn(|cx| connection.poll_uncongested(cx)).await;
-        if turn(hub, connection, |turn| hear_all(turn, &mut messages)) == Stopped::Congested {
+        let stopped = turn(hub, connection, |turn| hear_all(turn, &mut messages));
+        if stopped == Stopped::Congested {
             continue;
         }
         match stream.read_chunk(READ_BYTES_MAX, true).await {
+            Ok(Some(_)) if stopped == Stopped::Closed => {}
             Ok(Some(chunk)) => messages.take(&chunk.bytes),
             Ok(None) => return Departure::Clean,
             Err(error) => return departure_after(session, error).await,
@@ -112,6 +119,8 @@ enum Stopped {
     Done,
     /// The client takes no answers.
     Congested,
+    /// The connection is being closed: what comes is passed over.
+    Closed,
 }
 
 /// Hears the messages that are whole, as far as the client takes its answers.
@@ -122,14 +131,14 @@ fn hear_all(turn: &mut Turn<'_>, messages: &mut CountedReader) -> Stopped {
         }
         match messages.next(|text| turn.message(text)) {
             Ok(Some(())) => {}
-            Ok(None) => break,
+            Ok(None) => return Stopped::Done,
             Err(CountedError::TooLarge(bytes)) => {
                 turn.close(Close::TooLarge, &format!("a message of {bytes} bytes is announced"));
             }
             Err(CountedError::NotUtf8) => turn.close(Close::Utf8, "a message isn't UTF-8"),
         }
     }
-    Stopped::Done
+    Stopped::Closed
 }
 
 /// Hears what comes as datagrams, each a message.
