@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,8 @@ import { Server } from "./server.mjs";
 
 const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 const SDK = fileURLToPath(new URL("../../", import.meta.url));
+const SDK_IMPORT = /from "roomcast/;
+const CODE = /^(js|ts|tsx)$/;
 const ADDRESS = /http:\/\/localhost:8000/g;
 const END = "the program has ended";
 const STRICT = { target: "ES2022", module: "NodeNext", lib: ["ES2022", "DOM"], jsx: "react-jsx", types: ["node"], strict: true, noEmit: true, skipLibCheck: true };
@@ -24,19 +26,23 @@ const STRICT = { target: "ES2022", module: "NodeNext", lib: ["ES2022", "DOM"], j
 const NOT_RUN_MAX = 4;
 
 const guide = readdirSync(join(ROOT, "docs/guide")).map((name) => `docs/guide/${name}`);
-const others = ["docs/sdk-guide.md", "llms.txt", "SKILL.md"].filter((name) => existsSync(join(ROOT, name)));
+const others = ["docs/sdk-guide.md", "llms.txt", "SKILL.md"];
 const pages = [...guide, ...others].map((name) => ({ name, blocks: blocksOf(readFileSync(join(ROOT, name), "utf8")) }));
 
-/** Fenced blocks; code without an `import` of its own goes on with the code before it. */
+/** Fenced blocks; code goes on with the code before it, unless it imports the SDK anew. */
 function blocksOf(text) {
   const blocks = [];
+  let latest;
   for (const [, info, body] of text.matchAll(/^```(\S.*)\n([^]*?)^```$/gm)) {
     const [language, ...marks] = info.split(" ");
-    const code = /^(js|ts|tsx)$/.test(language);
-    const last = blocks.findLast((block) => block.expected);
-    if (language === "text" && blocks.length) blocks.at(-1).expected = body.trim().split("\n");
-    else if (code && last && !marks.length && !body.includes("import ")) last.body += body;
-    else blocks.push({ language, body, marks, ...(code && { expected: [] }) });
+    const code = CODE.test(language);
+    const last = blocks.findLast(({ language }) => CODE.test(language));
+    if (language === "text") {
+      latest.expected = [...(latest.expected ?? []), ...body.trim().split("\n")];
+      continue;
+    }
+    if (code && last && !marks.length && !(SDK_IMPORT.test(body) && SDK_IMPORT.test(last.body))) (latest = last).body += body;
+    else blocks.push((latest = { language, body, marks, ...(code && { expected: [] }) }));
   }
   return blocks;
 }
@@ -55,6 +61,7 @@ function project() {
   symlinkSync(process.env.ROOMCAST_BIN, join(folder, "bin/roomcast"));
   writeFileSync(join(folder, "package.json"), '{"type":"module"}');
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: STRICT }));
+  writeFileSync(join(folder, "untyped.d.ts"), 'declare module "react-dom/client";');
   // Node 20 has no WebSocket.
   writeFileSync(join(folder, "socket.mjs"), 'import { WebSocket } from "ws"; globalThis.WebSocket ??= WebSocket;');
   return folder;
@@ -72,7 +79,7 @@ async function run(command, words, { expected, ...options }) {
     said.out += text;
     if (expected && shown(said.out, expected)) child.kill("SIGKILL");
   });
-  const [code] = await once(child, "close");
+  const code = await new Promise((done) => child.on("close", done));
   if (!expected) assert.equal(code, 0, said.out + said.err);
   else assert.ok(shown(said.out, expected), `not all of it came:\n${expected.join("\n")}\nbut:\n${said.out}${said.err}`);
   return said.out;
