@@ -9,7 +9,7 @@ import pytest
 
 from support import server as servers
 from support.clients import Client
-from support.raw import TEXT, Raw, frame
+from support.raw import PATIENCE, TEXT, Raw, frame
 
 MIB = 1024 * 1024
 
@@ -101,6 +101,23 @@ def test_a_peer_that_asks_and_never_reads_is_not_read_either(alone):
             for _ in range(1000):
                 assert raw.send(pings)
         assert alone.resident_bytes - before < 16 * MIB
+
+
+def test_who_asks_and_never_reads_is_hung_up_on(serve, room):
+    """Its reader is parked behind its answers; the end of the connection must reach it there."""
+    limits = {"write_stall_timeout_seconds": 1}
+    server = serve(rooms=[{"pattern": "*", "anonymous": ["*"]}], limits=limits, engine="memory")
+    before = server.open_files
+    with Raw(server, receive_buffer=4096) as raw:
+        raw.upgrade()
+        raw.socket.settimeout(1)
+        pings = frame(TEXT, b'{"type":"ping","id":"' + b"x" * 60 + b'"}') * 1000
+        with pytest.raises(TimeoutError):
+            for _ in range(1000):
+                raw.socket.sendall(pings)
+        deadline = time.monotonic() + PATIENCE
+        while server.open_files > before:
+            assert time.monotonic() < deadline, "the server still has the socket"
 
 
 async def test_a_storm_of_reconnects_is_served(alone, room):

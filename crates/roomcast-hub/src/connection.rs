@@ -153,8 +153,11 @@ impl Connection {
     fn is_over(&self, outbox: &Outbox) -> bool {
         let limits = &self.shared.limits;
         let queued = outbox.queue.bytes().len();
-        (outbox.flow == Flow::Blocked && queued > limits.control_queue_bytes_max)
-            || self.unacked.load(Ordering::Relaxed) >= limits.unacked_sends_max
+        match outbox.flow {
+            Flow::Ended => false,
+            Flow::Blocked if queued > limits.control_queue_bytes_max => true,
+            _ => self.unacked.load(Ordering::Relaxed) >= limits.unacked_sends_max,
+        }
     }
 
     /// A publish is with the engine; the connection isn't read while too many are.
@@ -306,7 +309,7 @@ impl Connection {
         self.outbox.lock().queue.extend(queue.bytes());
         self.depart(Departure::Lost);
         let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), self.write_out()).await;
-        self.sink.shut(Shutdown::Both);
+        self.hang_up();
     }
 
     /// Writes what the queue still holds, after the rooms are left.
@@ -447,7 +450,7 @@ impl Connection {
     /// The transport is done with the connection: nothing is written any more.
     pub fn end(&self, departure: Departure) {
         self.depart(departure);
-        let flow = std::mem::replace(&mut self.outbox.lock().flow, Flow::Ended);
+        let flow = self.outbox.lock().end();
         // A flusher waits for a socket that will never be written again; without one, dropping it is enough.
         if flow == Flow::Blocked {
             self.sink.shut(Shutdown::Both);
@@ -456,13 +459,20 @@ impl Connection {
         }
     }
 
+    /// Cuts the connection; whoever reads or writes it finds its end.
+    fn hang_up(&self) {
+        self.sink.shut(Shutdown::Both);
+        self.outbox.lock().end();
+    }
+
     /// Looks at the clock. Answers when to look again.
     pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
         let mut queue = Queue::of(self.wire);
         let tick = {
             let mut session = self.session.lock();
             if session.is_closed() {
-                self.sink.shut(Shutdown::Both);
+                drop(session);
+                self.hang_up();
                 return None;
             }
             session.tick(now, &mut queue)

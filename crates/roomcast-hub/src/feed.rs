@@ -135,7 +135,9 @@ impl Feed {
         tail.bytes += frame.memory_bytes();
         tail.head = tail.head.max(frame.seq());
         tail.entries.push_back(Entry { frame, audience });
-        if tail.entries.len() > TAIL_FRAMES_MAX || tail.bytes > TAIL_BYTES_MAX {
+        // The newest stays: it is on its way.
+        while tail.entries.len() > 1 && (tail.entries.len() > TAIL_FRAMES_MAX || tail.bytes > TAIL_BYTES_MAX)
+        {
             tail.drop_first();
         }
         self.tip.store(tail.tip(), Ordering::Release);

@@ -177,6 +177,14 @@ impl Outbox {
         positions(&self.readings, |slot| self.readings[slot].cursor.seq())
     }
 
+    /// Nothing is written any more. Whoever waits for the client to take its answers waits in vain.
+    pub(crate) fn end(&mut self) -> Flow {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+        std::mem::replace(&mut self.flow, Flow::Ended)
+    }
+
     // Writing.
 
     /// Serves one room's run to this reader: with the shared bytes if it stands where the run begins.
@@ -230,7 +238,7 @@ impl Outbox {
                 true
             }
             Err(_) => {
-                self.flow = Flow::Ended;
+                self.end();
                 false
             }
         }
@@ -263,7 +271,7 @@ impl Outbox {
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => {
-                        self.flow = Flow::Ended;
+                        self.end();
                         return true;
                     }
                 }

@@ -153,6 +153,8 @@ impl Stream {
 
     /// Tells the client something, such as why it gets nothing, and ends the stream.
     pub fn dismiss(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        // Rooms that could be joined would go on after the error, with positions that name them alone.
+        self.connection.depart(Departure::Lost);
         self.connection.say(|_, queue| queue.push(write));
         self.connection.close(Close::Normal, "", Departure::Lost);
     }

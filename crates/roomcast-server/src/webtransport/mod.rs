@@ -18,7 +18,7 @@ use std::{
 use http::{HeaderValue, StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use roomcast_protocol::Limits;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 use web_transport_quinn::{
     Request,
     quinn::{
@@ -140,7 +140,7 @@ async fn shake_hands(incoming: Incoming, doors: &Doors, _underway: Underway) -> 
         let connection = incoming.await.map_err(|error| error.to_string())?;
         Request::accept(connection).await.map_err(|error| error.to_string())
     };
-    match tokio::time::timeout(doors.settings.headers_timeout, shaken).await {
+    match timeout(doors.settings.headers_timeout, shaken).await {
         Ok(Ok(request)) => Some(request),
         Ok(Err(reason)) => {
             tracing::debug!(%peer, reason, "a QUIC handshake failed");
@@ -155,10 +155,11 @@ async fn shake_hands(incoming: Incoming, doors: &Doors, _underway: Underway) -> 
 
 /// Answers the request of a session, and lets whoever may in.
 async fn begin(app: Arc<App>, (request, peer): (Request, SocketAddr), doors: &Doors) {
+    let deadline = doors.settings.headers_timeout;
     let read = |request: &Request| Ok((room_of(request.url.path())?, uri_of(request)?));
     let (room, uri) = match read(&request) {
         Ok(read) => read,
-        Err(status) => return drop(request.reject(status).await),
+        Err(status) => return drop(timeout(deadline, request.reject(status)).await),
     };
     let mut headers = request.headers.clone();
     if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
@@ -166,11 +167,12 @@ async fn begin(app: Arc<App>, (request, peer): (Request, SocketAddr), doors: &Do
     }
     let client = Client::of(&[], peer.ip(), &headers);
     let arrival = Arrival::of(&app, (&headers, &uri), room.as_deref(), (Some(client), "WebTransport"));
-    match request.ok().await {
-        Ok(session) => {
+    match timeout(deadline, request.ok()).await {
+        Ok(Ok(session)) => {
             carry::run(&app.hub, session, arrival, doors.settings.first_byte_timeout).await;
         }
-        Err(error) => tracing::debug!(%peer, %error, "a WebTransport session ended early"),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a WebTransport session ended early"),
+        Err(_) => tracing::debug!(%peer, "a WebTransport client took no answer to its request"),
     }
 }
 
