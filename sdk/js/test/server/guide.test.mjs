@@ -1,5 +1,6 @@
-// The guide does what it says: every fenced block of docs/guide, llms.txt, SKILL.md and docs/sdk-guide.md is run, in the order of its
-// page, in a folder of its own. What a reader would start is started: `roomcast dev`, unless the page says otherwise.
+// The guide does what it says: every fenced block of docs/guide, llms.txt, SKILL.md and docs/sdk-guide.md is run, in
+// the order of its page, in a folder of its own, with the server that the page starts, else `roomcast dev`. A block of
+// `text` is what the block before it shows, with `…` for what varies. Code is also checked by TypeScript.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -140,10 +141,10 @@ const does = {
     if (expected) assert.ok(shown(out, expected), out);
     if (start >= 0) await at.start(lines[start]);
   },
-  async ts(at, { body, expected }) {
-    const file = at.write("ts", body + `\nconsole.log(${JSON.stringify(END)});\n`);
+  async ts(at, { language, body, expected }) {
+    const file = at.write(language, body + `\nconsole.log(${JSON.stringify(END)});\n`);
     const script = await build({ entryPoints: [file], bundle: true, packages: "external", format: "esm", platform: "node", write: false });
-    const main = file.replace(/ts$/, "mjs");
+    const main = file.replace(/[jt]s$/, "mjs");
     writeFileSync(main, script.outputFiles[0].text);
     await run(process.execPath, ["--import", "./socket.mjs", main], { cwd: at.folder, expected: [...expected, END] });
   },
