@@ -8,9 +8,7 @@ use roomcast_hub::{Connection, Departure, Hub, Line, Turn};
 use roomcast_protocol::{Close, CountedError, CountedReader, Wire, counted};
 use roomcast_session::Farewell;
 use tokio::sync::Notify;
-use web_transport_quinn::{
-    ReadError, RecvStream, SendStream, Session, SessionError, WebTransportError, WriteError,
-};
+use web_transport_quinn::{RecvStream, SendStream, Session, SessionError, WebTransportError, WriteError};
 
 use crate::arrival::{Arrival, Refusal};
 
@@ -73,7 +71,7 @@ async fn converse(
     let departure = tokio::select! {
         departure = read(hub, (session, connection), receiving) => departure,
         departure = read_datagrams(hub, (session, connection)) => departure,
-        () = &mut writing => return Departure::Lost,
+        departure = &mut writing => return departure,
         () = cut.notified() => return Departure::Lost,
     };
     turn(hub, connection, |turn| turn.goodbye(departure));
@@ -98,7 +96,7 @@ async fn read(
             Ok(Some(_)) if stopped == Stopped::Closed => {}
             Ok(Some(chunk)) => messages.take(&chunk.bytes),
             Ok(None) => return Departure::Clean,
-            Err(error) => return departure_after(session, error).await,
+            Err(_) => return departure_after(session).await,
         }
         tokio::task::consume_budget().await;
     }
@@ -159,13 +157,9 @@ async fn read_datagrams(hub: &Hub, (session, connection): (&Session, &Arc<Connec
 }
 
 /// How a client left whose stream broke: it says so by its close, which may come a little later.
-async fn departure_after(session: &Session, error: ReadError) -> Departure {
-    match error {
-        ReadError::SessionError(error) => departure(&error),
-        _ => tokio::time::timeout(LINGER, session.closed())
-            .await
-            .map_or(Departure::Lost, |error| departure(&error)),
-    }
+async fn departure_after(session: &Session) -> Departure {
+    let closed = tokio::time::timeout(LINGER, session.closed()).await;
+    closed.map_or(Departure::Lost, |error| departure(&error))
 }
 
 fn departure(error: &SessionError) -> Departure {
@@ -180,12 +174,16 @@ fn departure(error: &SessionError) -> Departure {
     }
 }
 
-/// Writes what is due until the end.
-async fn write(session: &Session, connection: &Arc<Connection>, stream: &mut SendStream) {
-    if write_all(session, connection, stream).await.is_ok() && stream.finish().is_ok() {
+/// Writes what is due until the end. Answers how the client left, if that was the end.
+async fn write(session: &Session, connection: &Arc<Connection>, stream: &mut SendStream) -> Departure {
+    if write_all(session, connection, stream).await.is_err() {
+        return departure_after(session).await;
+    }
+    if stream.finish().is_ok() {
         // The close must not overtake what was said before it.
         drop(tokio::time::timeout(LINGER, stream.stopped()).await);
     }
+    Departure::Lost
 }
 
 async fn write_all(
