@@ -1,0 +1,173 @@
+// `roomcast/outbox` in Chromium, against the real server.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { openPage, startBrowser, startPages } from "./browser.mjs";
+import { Proxy } from "./proxy.mjs";
+import { Server, newRoom } from "./server.mjs";
+
+const { deepEqual } = assert;
+
+const range = (count) => Array.from({ length: count }, (_, n) => n);
+
+let browser;
+let pages;
+before(async () => {
+  browser = await startBrowser();
+  pages = await startPages();
+});
+after(async () => {
+  await browser.close();
+  pages.stop();
+});
+
+/** A server, a proxy before it, and a browser's page that can be loaded again. */
+async function scene(t) {
+  const server = await Server.dev();
+  const proxy = await Proxy.before(server);
+  const context = await browser.newContext();
+  t.after(async () => {
+    await context.close();
+    await proxy.stop();
+    await server.stop();
+  });
+  return { proxy, name: newRoom(), page: await openPage(t, context, pages.url) };
+}
+
+/** What the application does when it is loaded. Messages that are sent again are in `again`, how they ended in `ends`. */
+const load = (page, { proxy, name }, owner = "ada") =>
+  page.evaluate(
+    async ([url, name, owner]) => {
+      const { outbox } = await import("/outbox.js");
+      const again = [];
+      const ends = [];
+      const rt = outbox(roomcast.connect(url, { backoff: { base: 20, max: 200 } }), owner, {
+        again: ({ data }, ack) => (again.push(data.n), ends.push(ack)),
+      });
+      const room = rt.room(name, { last: 1000 });
+      const got = [];
+      room.on("text", ({ data }) => got.push(data.n));
+      Object.assign(window, { rt, room, got, again, ends, sent: [] });
+    },
+    [`${proxy.url}/?user=${owner}`, name, owner],
+  );
+
+async function reload(page, scene, owner) {
+  await page.reload();
+  await page.waitForFunction(() => window.roomcast);
+  await load(page, scene, owner);
+}
+
+const live = (page) => page.waitForFunction(() => room.state === "live");
+const got = async (page, count) => {
+  await page.waitForFunction((count) => window.got.length >= count, count);
+  return page.evaluate(() => window.got);
+};
+/** Sends, and waits until the browser has them. */
+const write = (page, from, to) =>
+  page.evaluate(async ([from, to]) => {
+    for (let n = from; n < to; n++) sent.push(room.send("text", { n }));
+    const open = indexedDB.open("roomcast-outbox");
+    await new Promise((then) => (open.onsuccess = then));
+    // A transaction waits for those before it.
+    const count = open.result.transaction("letters", "readwrite").objectStore("letters").count();
+    await new Promise((then) => (count.onsuccess = then));
+    open.result.close();
+    return count.result;
+  }, [from, to]);
+
+test("what was sent offline is sent by the page that is loaded next, before its own", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  proxy.down();
+  await load(page, all);
+  await write(page, 0, 10);
+  await reload(page, all);
+  await write(page, 10, 12);
+  proxy.up();
+  deepEqual(await got(page, 12), range(12));
+  deepEqual(await page.evaluate(() => again), range(10));
+  await page.evaluate(() => Promise.all([...ends, ...sent]));
+  await write(page, 0, 0); // waits until they are forgotten
+  await reload(page, all);
+  await write(page, 12, 13);
+  deepEqual(await got(page, 13), range(13));
+  deepEqual(await page.evaluate(() => again), [], "nothing is left");
+});
+
+test("what the server had, and nobody knew of, is there once", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  await load(page, all);
+  await live(page);
+  proxy.swallowAck();
+  await page.evaluate(() => rt.on("state", (state) => (window.isCut ||= state === "waiting")));
+  // No ack may come before the page ends: the connection is gone with it, and stays so.
+  const isCut = page.waitForFunction(() => window.isCut);
+  const { cut } = Proxy.prototype;
+  proxy.cut = () => (cut.call(proxy), (proxy.isDown = true));
+  await write(page, 0, 3);
+  await isCut;
+  await reload(page, all);
+  proxy.up();
+  await page.waitForFunction(() => ends.length === 3);
+  const acks = await page.evaluate(() => Promise.all(ends));
+  deepEqual(acks.map(({ seq }) => seq), [1, 2, 3]);
+  deepEqual(acks.some(({ duplicate }) => duplicate), true);
+  deepEqual(await got(page, 3), range(3));
+});
+
+test("so is what is too old for the server to know its id", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  await load(page, all);
+  await live(page);
+  const id = await page.evaluate(async () => (await room.send("text", { n: 0 })).id);
+  proxy.down();
+  // As if the ack had been lost, an hour ago; the second one never arrived.
+  await page.evaluate(async ([room, id]) => {
+    const open = indexedDB.open("roomcast-outbox");
+    await new Promise((then) => (open.onsuccess = then));
+    const store = open.result.transaction("letters", "readwrite").objectStore("letters");
+    const time = Date.now() - 3_600_000;
+    const letter = { owner: "ada", room, type: "text", time };
+    store.add({ ...letter, id, text: '{"n":"again"}' });
+    store.add({ ...letter, id: "never-arrived", text: '{"n":1}' });
+    await new Promise((then) => (store.transaction.oncomplete = then));
+  }, [all.name, id]);
+  await reload(page, all);
+  proxy.up();
+  deepEqual(await got(page, 2), range(2));
+  deepEqual(await page.evaluate(() => again), [1]);
+});
+
+test("nobody sends what another user wrote", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  proxy.down();
+  await load(page, all);
+  await write(page, 0, 2);
+  await reload(page, all, "bob");
+  await write(page, 7, 8);
+  proxy.up();
+  deepEqual(await got(page, 1), [7]);
+  await page.evaluate(() => Promise.all(sent));
+  await reload(page, all);
+  deepEqual(await got(page, 3), [7, 0, 1]);
+});
+
+test("a message that was refused is not sent again", async (t) => {
+  const all = await scene(t);
+  const { page } = all;
+  await load(page, all);
+  await live(page);
+  const codes = await page.evaluate(async () => {
+    const codeOf = (sending) => sending.then(() => "sent", ({ code }) => code);
+    return [await codeOf(room.send("ack", {})), await codeOf(room.send("text", { long: "x".repeat(70_000) }))];
+  });
+  deepEqual(codes, ["unknown_type", "too_large"]);
+  await write(page, 0, 0);
+  await reload(page, all);
+  await page.evaluate(() => room.send("text", { n: 1 }));
+  deepEqual(await page.evaluate(() => again), []);
+});
