@@ -1,18 +1,9 @@
 /** Chromium's own EventSource and fetch, on a page that the server itself serves. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { newRoom, post, startBrowser, startServer } from "./support.mjs";
+import { test } from "node:test";
+import { browser, newRoom, post, server, stage } from "./support.mjs";
 
-let server;
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+stage();
 
 /** A page of the playground's origin, whose policy holds for what is evaluated in it; or of a path without one. */
 async function openPage(t, url = `${server.url}/?room=${newRoom()}`) {

@@ -1,19 +1,10 @@
 /** The playground of `roomcast dev`, driven in Chromium as a user drives it. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { after, before, test } from "node:test";
-import { bothLive, frames, newRoom, openPlayground, post, side, startBrowser, startServer } from "./support.mjs";
+import { test } from "node:test";
+import { bothLive, browser, frames, newRoom, openPlayground, post, server, side, stage } from "./support.mjs";
 
-let server;
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+stage();
 
 /** Two people in a fresh room. */
 async function openPair(t, options) {

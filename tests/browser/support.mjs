@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 
 /** An upper bound for failures; nothing is ever waited for on purpose. Longer than the 10 s grace of presence. */
@@ -44,6 +45,20 @@ async function addressIn(output) {
 
 export function startBrowser() {
   return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+}
+
+/** What the tests of one file share, from `stage()` on. */
+export let server, browser;
+
+/** Starts a server and a browser before the first test of a file, and ends them after the last. */
+export function stage() {
+  before(async () => {
+    [server, browser] = await Promise.all([startServer(), startBrowser()]);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
 }
 
 /** A room that no other test is in. */

@@ -3,23 +3,14 @@ import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import { bothLive, frames, newRoom, openPlayground, side, startBrowser, startServer } from "./support.mjs";
+import { test } from "node:test";
+import { bothLive, browser, frames, newRoom, openPlayground, server, side, stage, startServer } from "./support.mjs";
 
 const TRANSPORTS = ["WebSocket", "SSE", "Long poll", "WebTransport"];
 /** What a browser says of a server that isn't there, and of a socket to it. */
 const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|status of 503/;
 
-let server;
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+stage();
 
 /** Ada and Grace in a fresh room, each over a transport of her own. */
 async function openPair(t, { url = server.url, over = [], ...options } = {}) {

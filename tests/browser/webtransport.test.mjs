@@ -1,17 +1,9 @@
 /** A real browser's WebTransport against the real server: its stream, its datagrams and how its end is told. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { newRoom, startBrowser, startServer } from "./support.mjs";
+import { test } from "node:test";
+import { browser, newRoom, server, stage } from "./support.mjs";
 
-let server, browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([startServer(), startBrowser()]);
-});
-
-after(async () => {
-  await Promise.all([browser?.close(), server?.stop()]);
-});
+stage();
 
 /** A page on which `open(path)` connects by WebTransport. */
 async function page(t) {

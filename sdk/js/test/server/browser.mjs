@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { once } from "node:events";
+import { after, before } from "node:test";
 
 import { chromium } from "playwright-core";
 
@@ -19,7 +20,7 @@ export function startBrowser() {
 }
 
 /** The pages, and what they load. */
-export async function startPages() {
+async function startPages() {
   const read = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
   // What only Node has is not called on a page.
   const history = read("history.mjs").replace(/^import .*$/gm, "");
@@ -33,6 +34,21 @@ export async function startPages() {
   front.listen(0, "127.0.0.1");
   await once(front, "listening");
   return { url: `http://127.0.0.1:${front.address().port}`, stop: () => (front.closeAllConnections(), front.close()) };
+}
+
+/** What the tests of one file share, from `stage()` on. */
+export let browser, pages;
+
+/** Starts a browser and its pages before the first test of a file, and ends them after the last. */
+export function stage() {
+  before(async () => {
+    browser = await startBrowser();
+    pages = await startPages();
+  });
+  after(async () => {
+    await browser.close();
+    pages.stop();
+  });
 }
 
 /** A page that fails the test over any exception; `console.error` is only what the network says of faults. */

@@ -1,26 +1,15 @@
 // The life of a browser tab, in Chromium, on every transport.
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { openPage, startBrowser, startPages } from "./browser.mjs";
+import { browser, openPage, pages, stage } from "./browser.mjs";
 import { History } from "./history.mjs";
 import { Proxy } from "./proxy.mjs";
-import { Server, mint, newRoom } from "./server.mjs";
+import { Server, mint, newRoom, range } from "./server.mjs";
 
 const { deepEqual, equal, ok } = assert;
 
-const range = (count) => Array.from({ length: count }, (_, n) => n);
-
-let browser;
-let pages;
-before(async () => {
-  browser = await startBrowser();
-  pages = await startPages();
-});
-after(async () => {
-  await browser.close();
-  pages.stop();
-});
+stage();
 
 for (const transport of ["websocket", "events", "poll"]) {
   describe(`a tab over ${transport}`, () => {

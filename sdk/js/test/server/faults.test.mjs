@@ -10,12 +10,11 @@ import { createClient } from "../../dist/client.js";
 import { io } from "../../dist/io.js";
 import { History } from "./history.mjs";
 import { Proxy } from "./proxy.mjs";
-import { Server, mint, newRoom, reaches, until } from "./server.mjs";
+import { Server, mint, newRoom, range, reaches, until } from "./server.mjs";
 
 const { deepEqual, equal, ok } = assert;
 
 const TRANSPORTS = { WebSocket: websocket, "Server-Sent Events": events, "long polling": poll };
-const range = (count) => Array.from({ length: count }, (_, n) => n);
 
 /** Numbers that are the same in every run. */
 function seeded(seed) {

@@ -1,25 +1,14 @@
 // `roomcast/outbox` in Chromium, against the real server.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { openPage, startBrowser, startPages } from "./browser.mjs";
+import { browser, openPage, pages, stage } from "./browser.mjs";
 import { Proxy } from "./proxy.mjs";
-import { Server, newRoom } from "./server.mjs";
+import { Server, newRoom, range } from "./server.mjs";
 
 const { deepEqual } = assert;
 
-const range = (count) => Array.from({ length: count }, (_, n) => n);
-
-let browser;
-let pages;
-before(async () => {
-  browser = await startBrowser();
-  pages = await startPages();
-});
-after(async () => {
-  await browser.close();
-  pages.stop();
-});
+stage();
 
 /** A server, a proxy before it, and a browser's page that can be loaded again. */
 async function scene(t) {

@@ -10,6 +10,9 @@ import { createInterface } from "node:readline";
 const SECRET = "a secret of the tests, long enough for HS256";
 const API_KEY = "rk_0123456789abcdefghijklmnop";
 
+/** The numbers from 0 to below a count. */
+export const range = (count) => Array.from({ length: count }, (_, n) => n);
+
 /** A room that no other test is in. */
 export const newRoom = () => `room:${randomBytes(6).toString("hex")}`;
 

@@ -1,26 +1,15 @@
 // `roomcast/webtransport` in Chromium, against the real server.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { openPage, startBrowser, startPages } from "./browser.mjs";
+import { browser, openPage, pages, stage } from "./browser.mjs";
 import { Proxy } from "./proxy.mjs";
-import { Server, newRoom } from "./server.mjs";
+import { Server, newRoom, range } from "./server.mjs";
 
 const { deepEqual, equal, match } = assert;
 
-const range = (count) => Array.from({ length: count }, (_, n) => n);
-
-let browser;
-let pages;
-before(async () => {
-  browser = await startBrowser();
-  pages = await startPages();
-});
-after(async () => {
-  await browser.close();
-  pages.stop();
-});
+stage();
 
 /** A tab that is in a room; `window.mute` and `window.deaf` stop what goes over its stream, either way. */
 async function openTab(t, url, name, transports = ["webtransport"]) {
