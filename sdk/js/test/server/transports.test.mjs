@@ -172,8 +172,12 @@ test("where no socket gets through a stream does, and where none does, polls do"
 });
 
 test("the server has the client itself, for pages of any origin", async () => {
-  const answer = await fetch(`${server.url}/sdk.js`);
-  deepEqual([answer.status, answer.headers.get("access-control-allow-origin")], [200, "*"]);
-  const module = await import(`data:text/javascript,${encodeURIComponent(await answer.text())}`);
-  equal(module.connect(server.url).state, "idle");
+  const load = async (path) => {
+    const answer = await fetch(server.url + path);
+    deepEqual([answer.status, answer.headers.get("access-control-allow-origin")], [200, "*"]);
+    return import(`data:text/javascript,${encodeURIComponent(await answer.text())}`);
+  };
+  const { connect, websocket } = await load("/sdk.js");
+  const { webtransport } = await load("/sdk/webtransport.js");
+  equal(connect(server.url, { transports: [webtransport, websocket] }).state, "idle");
 });
