@@ -1,0 +1,56 @@
+/**
+ * What the tests of the examples stand on: an example, started by the very command that its README names. Holds no
+ * assertion about any of them. Chromium and pages that report every complaint are the browser tests' own.
+ */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { after, before } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { openPlayground, startBrowser } from "../browser/support.mjs";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Runs the command of a README that has these words, on any free port, until the test ends. Answers its address. */
+export async function start(t, readme, words) {
+  assert.ok(process.env.ROOMCAST_BIN, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)");
+  const text = readFileSync(`${ROOT}/examples/${readme}`, "utf8");
+  const command = text.match(/^```sh\n([^]*?)^```$/gm)?.join("\n").split("\n").find((line) => line.includes(words));
+  assert.ok(command, `examples/${readme} has no command with "${words}"`);
+  const [program, ...rest] = command.split(/\s+#/)[0].split(" ");
+  const child = spawn(program, rest, { cwd: ROOT, env: { ...process.env, PORT: "0" }, stdio: ["ignore", "pipe", "inherit"] });
+  const exited = once(child, "exit");
+  t.after(async () => {
+    child.kill();
+    await exited;
+  });
+  return Promise.race([addressIn(child.stdout), exited.then(([code]) => assert.fail(`${command} ended with ${code}`))]);
+}
+
+async function addressIn(output) {
+  for await (const line of createInterface({ input: output })) {
+    const found = line.match(/http:\/\/127\.0\.0\.1:\d+/);
+    if (!found) continue;
+    output.resume();
+    return found[0];
+  }
+  assert.fail("it did not say where it listens");
+}
+
+let browser;
+
+/** Has a browser for the tests of a file; answers how to open a page in a profile of its own. */
+export function stage() {
+  before(async () => (browser = await startBrowser()));
+  after(() => browser?.close());
+  return (t, url, options) => openPlayground(t, browser, url, { viewport: { width: 900, height: 680 }, ...options });
+}
+
+/** With EXAMPLES_SHOTS=DIR each page is kept as a picture, for people to look at. */
+export async function look(page, name) {
+  const folder = process.env.EXAMPLES_SHOTS;
+  if (folder) await page.screenshot({ path: `${folder}/${name}.png` });
+}
