@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use roomcast_protocol::SessionId;
-use roomcast_session::client::{self, Backoff, Settings, Status, Token};
+use roomcast_session::client::{self, Backoff, Settings, Status, Token, Why};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
@@ -61,19 +61,21 @@ impl Builder {
         self
     }
 
-    /// What fetches a token: asked before each connection, and a minute before the token in use expires, so that
-    /// the client goes on without a break. When it fails, it is asked again after the backoff.
+    /// What fetches a token, told why: asked before each connection, and a minute before the token in use expires,
+    /// so that the client goes on without a break. `None` makes it a guest. When it fails, it is asked again after
+    /// the backoff.
     #[must_use]
     pub fn token_fn<F, R, E>(mut self, fetch: F) -> Self
     where
-        F: Fn() -> R + Send + 'static,
-        R: Future<Output = Result<String, E>> + Send + 'static,
+        F: Fn(Why) -> R + Send + 'static,
+        R: Future<Output = Result<Option<String>, E>> + Send + 'static,
         E: fmt::Display,
     {
         self.settings.token = Token::Fetched;
-        self.fetch_token = Some(Box::new(move || {
-            let token = fetch();
-            Box::pin(async move { token.await.map(Arc::from).map_err(|error| error.to_string()) })
+        self.fetch_token = Some(Box::new(move |why| {
+            let token = fetch(why);
+            let told = |token: Option<String>| token.map(Arc::from);
+            Box::pin(async move { token.await.map(told).map_err(|error| error.to_string()) })
         }));
         self
     }

@@ -11,8 +11,9 @@ use crate::{
     AddressError,
     builder::Builder,
     driver::{Command, Reply},
+    event::raw,
     inbox::inbox,
-    room::{Room, Voice, raw},
+    room::{Room, Voice},
 };
 
 /// A client. Cheap to clone; when the last handle of it and of its rooms is dropped, it says good-bye and ends.
@@ -128,10 +129,13 @@ impl Client {
     /// Joins a room, now or as soon as there is a connection, and again after each reconnect. How that went is
     /// told by the room's events: `Joined` or `Denied` is the first.
     ///
+    /// `M` is what is said in the room: an enum with `#[serde(tag = "type", content = "data")]`, or
+    /// [`Raw`](crate::Raw). What is no `M` comes as [`Event::Unread`](crate::Event::Unread).
+    ///
     /// # Errors
     ///
     /// The room's name is none, the room is joined already, or the client has ended.
-    pub async fn join(&self, join: impl Into<Join>) -> Result<Room, Error> {
+    pub async fn join<M>(&self, join: impl Into<Join>) -> Result<Room<M>, Error> {
         let Join { room, start } = join.into();
         let room = room?;
         let (inbox, outlet) = inbox(self.drained.clone());

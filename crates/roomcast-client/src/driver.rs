@@ -5,7 +5,7 @@ use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 
 use form_urlencoded::Serializer;
 use roomcast_protocol::{RoomName, SessionId};
-use roomcast_session::client::{self, Error, Loss, Output, Publication, Query, Start, Status};
+use roomcast_session::client::{self, Error, Loss, Output, Publication, Query, Start, Status, Why};
 use roomcast_websocket::CloseCode;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -22,7 +22,9 @@ use crate::{
 
 pub(crate) type Reply = oneshot::Sender<Result<Box<str>, Error>>;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-pub(crate) type TokenFunction = Box<dyn Fn() -> BoxFuture<Result<Arc<str>, String>> + Send>;
+/// A token, none for a guest, or why it failed.
+pub(crate) type Fetched = Result<Option<Arc<str>>, String>;
+pub(crate) type TokenFunction = Box<dyn Fn(Why) -> BoxFuture<Fetched> + Send>;
 
 /// Commands carried out before their frames are written together.
 const ORDERS_PER_TURN: usize = 64;
@@ -63,8 +65,8 @@ impl Access {
         }
     }
 
-    fn token(&self) -> Option<BoxFuture<Result<Arc<str>, String>>> {
-        self.fetch_token.as_ref().map(|fetch| fetch())
+    fn token(&self, why: Why) -> Option<BoxFuture<Fetched>> {
+        self.fetch_token.as_ref().map(|fetch| fetch(why))
     }
 }
 
@@ -105,7 +107,7 @@ pub(crate) struct Driver {
     drained: Arc<Notify>,
     status: watch::Sender<Status>,
     line: Line,
-    token: Option<BoxFuture<Result<Arc<str>, String>>>,
+    token: Option<BoxFuture<Fetched>>,
     started: Instant,
 }
 
@@ -176,7 +178,7 @@ impl Driver {
             (Output::Send(text), Some(link)) => link.push_text(&text),
             (Output::Ping, Some(link)) => link.push_ping(),
             (Output::Close, Some(link)) => link.push_close(CloseCode::NORMAL, ""),
-            (Output::FetchToken, _) => self.token = self.access.token(),
+            (Output::FetchToken(why), _) => self.token = self.access.token(why),
             (Output::Connect { attempt, token }, _) => {
                 self.line = Line::Opening(Box::pin(self.access.opening(attempt, token).open()));
             }
@@ -224,7 +226,7 @@ impl Driver {
     }
 }
 
-async fn fetched(token: &mut Option<BoxFuture<Result<Arc<str>, String>>>) -> Result<Arc<str>, String> {
+async fn fetched(token: &mut Option<BoxFuture<Fetched>>) -> Fetched {
     match token {
         Some(token) => token.await,
         None => pending().await,

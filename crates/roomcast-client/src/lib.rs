@@ -5,20 +5,31 @@
 //! the room must be loaded anew. What is sent waits for a connection and goes out again, under the same id, until
 //! there is an answer, so that it arrives once.
 //!
+//! What is said in a room is an enum of yours; its variants are the types on the wire:
+//!
 //! ```no_run
 //! use roomcast_client::{Client, Event};
-//! use serde_json::json;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, Serialize, Deserialize)]
+//! #[serde(tag = "type", content = "data", rename_all = "snake_case")]
+//! enum Chat {
+//!     Text { content: String },
+//!     #[serde(rename = "order.paid")]
+//!     Paid { id: u64 },
+//! }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::builder("http://127.0.0.1:8000").user("ada").connect()?;
-//! let mut room = client.join("general").await?;
-//! let ack = room.send("text", &json!({ "content": "Hello" })).await?;
+//! let mut room = client.join::<Chat>("general").await?;
+//! let ack = room.send(&Chat::Text { content: "Hello".into() }).await?;
 //! println!("stands at {:?}", ack.position);
 //!
 //! while let Some(event) = room.next().await {
 //!     match event {
-//!         Event::Message(message) => println!("{:?}: {}", message.author, message.envelope),
+//!         Event::Message(message) => println!("{:?}: {:?}", message.author, message.body),
 //!         Event::Gap { reason, .. } => println!("reload: {reason}"),
+//!         Event::Denied(refused) => println!("not let in: {refused}"),
 //!         _ => {}
 //!     }
 //! }
@@ -27,6 +38,9 @@
 //! # }
 //! ```
 //!
+//! A message of a type or a shape that the enum doesn't have is an [`Event::Unread`], and the room goes on. Whoever
+//! has no types joins with [`Raw`].
+//!
 //! One task on the caller's tokio runtime carries it all; every decision is the state machine's in
 //! [`roomcast_session::client`]. TLS, Server-Sent Events and long poll are not here yet.
 
@@ -34,6 +48,7 @@ mod address;
 mod builder;
 mod client;
 mod driver;
+mod event;
 mod inbox;
 mod link;
 mod random;
@@ -42,9 +57,9 @@ mod room;
 pub use address::{Address, AddressError};
 pub use builder::Builder;
 pub use client::{Client, Join};
+pub use event::{Event, Message, Page, Raw, Unread};
 pub use room::{Receipt, Room, Voice};
 pub use roomcast_protocol::{InvalidName, MessageId, Position, SessionId, Timestamp};
 pub use roomcast_session::client::{
-    Ack, Backoff, Change, Ended, Error, Event, Loss, Member, Message, Page, Presence, Range, Refused, Status,
-    Typing,
+    Ack, Backoff, Change, Ended, Error, Loss, Member, Presence, Range, Refused, Status, Typing, Why,
 };

@@ -1,33 +1,40 @@
 //! The handle of a room: a stream of what happens there, and a voice to say something.
 
 use std::{
+    fmt,
     future::poll_fn,
+    marker::PhantomData,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use futures_util::Stream;
 use roomcast_protocol::{MessageId, Position, RoomName};
-use roomcast_session::client::{Ack, Error, Event, Page, Publication, Query, Range};
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use roomcast_session::client::{Ack, Error, Publication, Query, Range};
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
-use crate::{client::Line, driver::Command, inbox::Outlet, random};
+use crate::{
+    client::Line,
+    driver::Command,
+    event::{Event, Page, Raw, raw},
+    inbox::Outlet,
+    random,
+};
 
-/// A room that is joined: a [`Stream`] of its events. Dropping it leaves the room.
+/// A room that is joined, whose messages are `M`: a [`Stream`] of its events. Dropping it leaves the room.
 ///
 /// Whoever doesn't take events holds up nothing: beyond a thousand of them the room is read again from where the
 /// reader is, once it has taken what waits.
 #[derive(Debug)]
-pub struct Room {
-    voice: Voice,
+pub struct Room<M> {
+    voice: Voice<M>,
     outlet: Outlet,
     position: Option<Position>,
 }
 
-impl Room {
-    pub(crate) fn new(voice: Voice, outlet: Outlet) -> Self {
+impl<M> Room<M> {
+    pub(crate) fn new(voice: Voice<M>, outlet: Outlet) -> Self {
         Self { voice, outlet, position: None }
     }
 
@@ -42,34 +49,9 @@ impl Room {
         self.position.as_ref()
     }
 
-    /// The next event; `None` after `Left` or `Denied`.
-    pub async fn next(&mut self) -> Option<Event> {
-        poll_fn(|cx| self.poll_event(cx)).await
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        let next = self.outlet.poll_next(cx);
-        if let Poll::Ready(Some(event)) = &next
-            && let Some(position) = event.position(self.position.as_ref())
-        {
-            self.position = Some(position);
-        }
-        next
-    }
-
     /// A voice of its own, for another task.
-    pub fn voice(&self) -> Voice {
+    pub fn voice(&self) -> Voice<M> {
         self.voice.clone()
-    }
-
-    /// See [`Voice::send`].
-    pub async fn send(&self, kind: &str, data: &impl Serialize) -> Result<Ack, Error> {
-        self.voice.send(kind, data).await
-    }
-
-    /// See [`Voice::send_volatile`].
-    pub async fn send_volatile(&self, kind: &str, data: &impl Serialize) -> Result<Ack, Error> {
-        self.voice.send_volatile(kind, data).await
     }
 
     /// See [`Voice::typing`].
@@ -82,30 +64,70 @@ impl Room {
         self.voice.set_state(state).await
     }
 
-    /// See [`Voice::history`].
-    pub async fn history(&self, range: Range, limit: Option<u32>) -> Result<Page, Error> {
-        self.voice.history(range, limit).await
-    }
-
     /// Leaves the room. Messages that have not been sent are given up. The stream ends with `Left`.
     pub async fn leave(&self) -> Result<(), Error> {
         self.voice.leave().await
     }
 }
 
-impl Stream for Room {
-    type Item = Event;
+impl<M: Serialize> Room<M> {
+    /// See [`Voice::send`].
+    pub async fn send(&self, message: &M) -> Result<Ack, Error> {
+        self.voice.send(message).await
+    }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+    /// See [`Voice::send_volatile`].
+    pub async fn send_volatile(&self, message: &M) -> Result<Ack, Error> {
+        self.voice.send_volatile(message).await
+    }
+}
+
+impl<M: DeserializeOwned> Room<M> {
+    /// The next event; `None` after `Left` or `Denied`.
+    pub async fn next(&mut self) -> Option<Event<M>> {
+        poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<M>>> {
+        let next = ready!(self.outlet.poll_next(cx)).map(Event::from);
+        if let Some(position) = next.as_ref().and_then(|event| event.position(self.position.as_ref())) {
+            self.position = Some(position);
+        }
+        Poll::Ready(next)
+    }
+
+    /// See [`Voice::history`].
+    pub async fn history(&self, range: Range, limit: Option<u32>) -> Result<Page<M>, Error> {
+        self.voice.history(range, limit).await
+    }
+}
+
+impl<M: DeserializeOwned> Stream for Room<M> {
+    type Item = Event<M>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<M>>> {
         self.poll_event(cx)
     }
 }
 
 /// What is said in a room goes through this. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Voice {
+pub struct Voice<M> {
     line: Line,
     room: RoomName,
+    /// It takes messages, and holds none.
+    messages: PhantomData<fn(M)>,
+}
+
+impl<M> Clone for Voice<M> {
+    fn clone(&self) -> Self {
+        Self::new(self.line.clone(), self.room.clone())
+    }
+}
+
+impl<M> fmt::Debug for Voice<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Voice").field(&self.room).finish()
+    }
 }
 
 /// A message on its way.
@@ -130,41 +152,9 @@ impl Receipt {
     }
 }
 
-impl Voice {
+impl<M> Voice<M> {
     pub(crate) fn new(line: Line, room: RoomName) -> Self {
-        Self { line, room }
-    }
-
-    /// Sends a message of a type (`text`, or one of your own such as `cursor.move`) with a payload, an object,
-    /// and waits until the server has taken it: at once, or after the next reconnects. It arrives once.
-    pub async fn send(&self, kind: &str, data: &impl Serialize) -> Result<Ack, Error> {
-        self.post(kind, data).await?.ack().await
-    }
-
-    /// Puts a message in line without waiting for its ack. What one task posts arrives in that order.
-    pub async fn post(&self, kind: &str, data: &impl Serialize) -> Result<Receipt, Error> {
-        self.post_as(random::message_id(), kind, data).await
-    }
-
-    /// Puts a message in line under an id of your own, which must be unique per user for five minutes. A message
-    /// that was sent under it before, by another process even, is not sent again: the ack says `duplicate`.
-    pub async fn post_as(&self, id: MessageId, kind: &str, data: &impl Serialize) -> Result<Receipt, Error> {
-        let publication = Publication { id: id.clone(), kind: kind.into(), data: raw(data)? };
-        let command = |reply| Command::Publish(self.room.clone(), publication, reply);
-        let answer = self.line.order(command).await?;
-        Ok(Receipt { id, line: self.line.clone(), answer })
-    }
-
-    /// Passes a message on to those who are there now: at most once, and not kept.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Offline`] without a connection, [`Error::Unanswered`] if it was lost meanwhile.
-    pub async fn send_volatile(&self, kind: &str, data: &impl Serialize) -> Result<Ack, Error> {
-        let id = random::message_id();
-        let publication = Publication { id: id.clone(), kind: kind.into(), data: raw(data)? };
-        let answer = self.ask(Query::Volatile(publication)).await?;
-        Ack::read(id, &answer)
+        Self { line, room, messages: PhantomData }
     }
 
     /// Shows that this user types, or no longer. Say it again every few seconds: others forget it after five.
@@ -181,11 +171,6 @@ impl Voice {
         self.ask(Query::Presence(raw(state)?)).await.map(drop)
     }
 
-    /// Reads a page of what was said before: so many messages at most, or as many as the server likes.
-    pub async fn history(&self, range: Range, limit: Option<u32>) -> Result<Page, Error> {
-        Page::read(&self.ask(Query::History(range, limit)).await?)
-    }
-
     /// See [`Room::leave`].
     pub async fn leave(&self) -> Result<(), Error> {
         self.line.ask(|reply| Command::Leave(self.room.clone(), reply)).await.map(drop)
@@ -196,8 +181,47 @@ impl Voice {
     }
 }
 
-/// Writes a payload as JSON.
-pub(crate) fn raw(data: &impl Serialize) -> Result<Box<RawValue>, Error> {
-    to_raw_value(data)
-        .map_err(|error| Error::BadRequest(format!("the payload can't be written as JSON: {error}")))
+impl<M: DeserializeOwned> Voice<M> {
+    /// Reads a page of what was said before: so many messages at most, or as many as the server likes.
+    pub async fn history(&self, range: Range, limit: Option<u32>) -> Result<Page<M>, Error> {
+        Page::read(&self.ask(Query::History(range, limit)).await?)
+    }
+}
+
+impl<M: Serialize> Voice<M> {
+    /// Sends a message, and waits until the server has taken it: at once, or after the next reconnects. It arrives
+    /// once.
+    pub async fn send(&self, message: &M) -> Result<Ack, Error> {
+        self.post(message).await?.ack().await
+    }
+
+    /// Puts a message in line without waiting for its ack. What one task posts arrives in that order.
+    pub async fn post(&self, message: &M) -> Result<Receipt, Error> {
+        self.post_as(random::message_id(), message).await
+    }
+
+    /// Puts a message in line under an id of your own, which must be unique per user for five minutes. A message
+    /// that was sent under it before, by another process even, is not sent again: the ack says `duplicate`.
+    pub async fn post_as(&self, id: MessageId, message: &M) -> Result<Receipt, Error> {
+        let publication = publication(id.clone(), message)?;
+        let command = |reply| Command::Publish(self.room.clone(), publication, reply);
+        let answer = self.line.order(command).await?;
+        Ok(Receipt { id, line: self.line.clone(), answer })
+    }
+
+    /// Passes a message on to those who are there now: at most once, and not kept.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Offline`] without a connection, [`Error::Unanswered`] if it was lost meanwhile.
+    pub async fn send_volatile(&self, message: &M) -> Result<Ack, Error> {
+        let id = random::message_id();
+        let answer = self.ask(Query::Volatile(publication(id.clone(), message)?)).await?;
+        Ack::read(id, &answer)
+    }
+}
+
+fn publication(id: MessageId, message: &impl Serialize) -> Result<Publication, Error> {
+    let Raw { kind, data } = Raw::of(message)?;
+    Ok(Publication { id, kind, data })
 }

@@ -2,33 +2,36 @@
 
 use std::{
     convert::Infallible,
+    future::{Ready, ready},
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use roomcast_client::{Error, Event, Status};
+use roomcast_client::{Error, Event, Raw, Status, Why};
 use roomcast_protocol::{Grants, Pattern, Rights};
 use roomcast_server::auth::Authenticator;
 use serde_json::{Value, json};
 
-use crate::support::{Server, joined, next, soon, token, until, until_connected};
+use crate::support::{Server, joined, next, say, soon, token, until, until_connected};
 
 fn in_seconds(seconds: u64) -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds
 }
 
-/// A token function that gives these in turn, the last one for ever, and how often it was asked.
-fn in_turn(
-    tokens: Vec<String>,
-) -> (impl Fn() -> std::future::Ready<Result<String, Infallible>>, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = asked.clone();
-    let fetch = move || {
-        let turn = counter.fetch_add(1, Ordering::SeqCst);
-        std::future::ready(Ok(tokens[turn.min(tokens.len() - 1)].clone()))
+type Asked = Arc<Mutex<Vec<Why>>>;
+
+/// A token function that gives these in turn, the last one for ever, and why it was asked.
+fn in_turn(tokens: Vec<String>) -> (impl Fn(Why) -> Ready<Result<Option<String>, Infallible>>, Asked) {
+    let asked = Asked::default();
+    let reasons = asked.clone();
+    let fetch = move |why| {
+        let mut reasons = reasons.lock().unwrap();
+        let turn = reasons.len().min(tokens.len() - 1);
+        reasons.push(why);
+        ready(Ok(Some(tokens[turn].clone())))
     };
     (fetch, asked)
 }
@@ -43,17 +46,17 @@ async fn a_room_that_is_not_ones_own_is_denied_and_others_go_on() {
     let guests = Authenticator { anonymous: Arc::new(Grants::Rules(rules)), ..Authenticator::default() };
     let server = Server::with(guests, Vec::new());
     let client = server.client().connect().unwrap();
-    let mut closed = client.join("closed").await.unwrap();
-    let message = closed.voice().post("text", &json!({})).await.unwrap();
-    let denied = |event| match event {
+    let mut closed = client.join::<Raw>("closed").await.unwrap();
+    let message = closed.voice().post(&say("text", json!({}))).await.unwrap();
+    let denied = |event: Event<Raw>| match event {
         Event::Denied(refused) => Some(refused.code),
         _ => None,
     };
     assert_eq!(next(&mut closed, denied).await, "forbidden");
     assert!(soon(closed.next()).await.is_none());
     assert!(matches!(soon(message.ack()).await, Err(Error::Refused(refused)) if refused.code == "forbidden"));
-    let open = client.join("open:1").await.unwrap();
-    soon(open.send("text", &json!({}))).await.unwrap();
+    let open = client.join::<Raw>("open:1").await.unwrap();
+    soon(open.send(&say("text", json!({})))).await.unwrap();
 }
 
 #[tokio::test]
@@ -64,16 +67,16 @@ async fn a_token_that_expires_is_replaced_in_place() {
     let tokens = vec![ada(&both, 50), ada(&json!({"kept": ["*"]}), 3_600)];
     let (fetch, asked) = in_turn(tokens);
     let client = server.client().token_fn(fetch).connect().unwrap();
-    let mut old = client.join("old").await.unwrap();
-    let kept = client.join("kept").await.unwrap();
-    let left = |event| match event {
+    let mut old = client.join::<Raw>("old").await.unwrap();
+    let kept = client.join::<Raw>("kept").await.unwrap();
+    let left = |event: Event<Raw>| match event {
         Event::Left { reason } => Some(reason),
         _ => None,
     };
     let reason = next(&mut old, left).await;
     assert!(reason.contains("new token"), "{reason}");
-    soon(kept.send("text", &json!({}))).await.unwrap();
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    soon(kept.send(&say("text", json!({})))).await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), [Why::Connect, Why::Expiring]);
     assert_eq!(*client.status().borrow(), Status::Connected { user: "ada".into() });
 }
 
@@ -82,14 +85,14 @@ async fn a_refused_token_is_followed_by_a_fresh_one() {
     let server = Server::with_tokens();
     let (fetch, asked) = in_turn(vec!["nonsense".into(), ada(&json!({"*": ["*"]}), 3_600)]);
     let client = server.client().token_fn(fetch).connect().unwrap();
-    let mut room = client.join("general").await.unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    assert_eq!(*asked.lock().unwrap(), [Why::Connect, Why::Expired]);
 
     let (fetch, asked) = in_turn(vec!["nonsense".into()]);
     let client = server.client().token_fn(fetch).connect().unwrap();
     let ended = soon(client.ended()).await;
-    assert_eq!((ended.code, asked.load(Ordering::SeqCst)), (Some(1008), 2));
+    assert_eq!((ended.code, asked.lock().unwrap().len()), (Some(1008), 2));
     assert!(ended.reason.contains("unauthorized: "), "{}", ended.reason);
 }
 
@@ -114,9 +117,9 @@ async fn a_token_function_that_fails_is_asked_again() {
     let server = Server::with_tokens();
     let well = Arc::new(AtomicBool::new(false));
     let (back_end, good) = (well.clone(), ada(&json!({"*": ["*"]}), 3_600));
-    let fetch = move || {
+    let fetch = move |_| {
         let well = back_end.load(Ordering::SeqCst);
-        std::future::ready(if well { Ok(good.clone()) } else { Err("503 from the back end") })
+        ready(if well { Ok(Some(good.clone())) } else { Err("503 from the back end") })
     };
     let client = server.client().token_fn(fetch).connect().unwrap();
     let waiting = |status: &Status| matches!(status, Status::Waiting { .. });
@@ -127,20 +130,29 @@ async fn a_token_function_that_fails_is_asked_again() {
 }
 
 #[tokio::test]
+async fn whose_token_function_gives_none_is_a_guest() {
+    let server = Server::open();
+    let fetch = |_| ready(Ok::<_, Infallible>(None));
+    let client = server.client().token_fn(fetch).connect().unwrap();
+    let guest = |status: &Status| matches!(status, Status::Connected { user } if user.starts_with("guest_"));
+    until(&client, guest).await;
+}
+
+#[tokio::test]
 async fn a_session_that_is_taken_over_stays_away() {
     let server = Server::open();
     let first = server.client().connect().unwrap();
-    let mut room = first.join("general").await.unwrap();
+    let mut room = first.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     let second = server.client().session(first.session().clone()).connect().unwrap();
     let ended = soon(first.ended()).await;
     assert_eq!(ended.code, Some(4009));
-    let left = |event| match event {
+    let left = |event: Event<Raw>| match event {
         Event::Left { reason } => Some(reason),
         _ => None,
     };
     assert!(next(&mut room, left).await.contains("4009"));
-    assert!(matches!(soon(room.send("text", &json!({}))).await, Err(Error::Ended(_))));
+    assert!(matches!(soon(room.send(&say("text", json!({})))).await, Err(Error::Ended(_))));
     until_connected(&second).await;
     assert_eq!(server.hub.counters().taken_over_total.get(), 1, "the first did not come back");
 }
@@ -149,7 +161,7 @@ async fn a_session_that_is_taken_over_stays_away() {
 async fn a_user_who_is_thrown_out_stays_away() {
     let server = Server::open();
     let client = server.client().user("ada").connect().unwrap();
-    let mut room = client.join("general").await.unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     assert_eq!(server.hub.disconnect_user("ada"), 1);
     let ended = soon(client.ended()).await;

@@ -1,6 +1,6 @@
 //! Connections that are cut, servers that end, readers that lag: nothing is lost, doubled or out of order.
 
-use roomcast_client::{Error, Event, Status};
+use roomcast_client::{Error, Event, Raw, Status};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::support::{
-    Mode, Proxy, Server, joined, next, numbers, soon, until, until_connected, until_waiting,
+    Mode, Proxy, Server, joined, next, numbers, say, soon, until, until_connected, until_waiting,
 };
 
 #[tokio::test]
@@ -16,12 +16,12 @@ async fn a_reader_that_is_cut_off_misses_nothing() {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
     let (writer, reader) = (server.client().connect().unwrap(), proxy.client().connect().unwrap());
-    let said = writer.join("general").await.unwrap();
-    let mut heard = reader.join("general").await.unwrap();
+    let said = writer.join::<Raw>("general").await.unwrap();
+    let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut heard).await;
     for round in 0..10 {
         for n in 0..10 {
-            soon(said.send("text", &json!({"n": round * 10 + n}))).await.unwrap();
+            soon(said.send(&say("text", json!({"n": round * 10 + n})))).await.unwrap();
             if n == 5 {
                 proxy.cut();
             }
@@ -36,8 +36,8 @@ async fn what_is_sent_offline_arrives_once_and_in_order() {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
     let (writer, reader) = (proxy.client().connect().unwrap(), server.client().connect().unwrap());
-    let said = writer.join("general").await.unwrap();
-    let mut heard = reader.join("general").await.unwrap();
+    let said = writer.join::<Raw>("general").await.unwrap();
+    let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut heard).await;
     until_connected(&writer).await;
     proxy.set(Mode::Cut);
@@ -45,7 +45,7 @@ async fn what_is_sent_offline_arrives_once_and_in_order() {
     let voice = said.voice();
     let mut receipts = Vec::new();
     for n in 0..100 {
-        receipts.push(voice.post("text", &json!({"n": n})).await.unwrap());
+        receipts.push(voice.post(&say("text", json!({"n": n}))).await.unwrap());
     }
     proxy.set(Mode::Open);
     for (receipt, seq) in receipts.into_iter().zip(1..) {
@@ -60,17 +60,17 @@ async fn what_was_taken_but_never_acked_is_not_sent_out_again() {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
     let (writer, reader) = (proxy.client().connect().unwrap(), server.client().connect().unwrap());
-    let mut said = writer.join("general").await.unwrap();
-    let mut heard = reader.join("general").await.unwrap();
+    let mut said = writer.join::<Raw>("general").await.unwrap();
+    let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut said).await;
     joined(&mut heard).await;
     proxy.set(Mode::Deaf);
-    let first = said.voice().post("text", &json!({"n": 0})).await.unwrap();
+    let first = said.voice().post(&say("text", json!({"n": 0}))).await.unwrap();
     assert_eq!(numbers(&mut heard, 1).await, [0], "the server has it");
     proxy.cut();
     let ack = soon(first.ack()).await.unwrap();
     assert!(ack.duplicate, "{ack:?}");
-    soon(said.send("text", &json!({"n": 1}))).await.unwrap();
+    soon(said.send(&say("text", json!({"n": 1})))).await.unwrap();
     assert_eq!(numbers(&mut heard, 1).await, [1]);
     assert_eq!(numbers(&mut said, 2).await, [0, 1], "the writer missed nothing either");
 }
@@ -80,23 +80,23 @@ async fn what_the_log_no_longer_holds_is_a_gap() {
     let server = Server::forgetful(5);
     let proxy = Proxy::before(&server).await;
     let (writer, reader) = (server.client().connect().unwrap(), proxy.client().connect().unwrap());
-    let said = writer.join("general").await.unwrap();
-    let mut heard = reader.join("general").await.unwrap();
+    let said = writer.join::<Raw>("general").await.unwrap();
+    let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut heard).await;
     proxy.set(Mode::Cut);
     until_waiting(&reader).await;
     for n in 0..20 {
-        soon(said.send("text", &json!({"n": n}))).await.unwrap();
+        soon(said.send(&say("text", json!({"n": n})))).await.unwrap();
     }
     proxy.set(Mode::Open);
-    let gap = |event| match event {
+    let gap = |event: Event<Raw>| match event {
         Event::Gap { reason, position } => Some((reason, position.seq)),
         Event::Message(message) => panic!("before the gap: {message:?}"),
         _ => None,
     };
     assert_eq!(next(&mut heard, gap).await, ("too_old".into(), 20));
     assert!(!joined(&mut heard).await);
-    soon(said.send("text", &json!({"n": 20}))).await.unwrap();
+    soon(said.send(&say("text", json!({"n": 20})))).await.unwrap();
     assert_eq!(numbers(&mut heard, 1).await, [20]);
 }
 
@@ -105,18 +105,18 @@ async fn a_server_that_restarts_says_when_to_come_back_and_its_empty_memory_is_a
     let old = Server::open();
     let proxy = Proxy::before(&old).await;
     let client = proxy.client().connect().unwrap();
-    let mut room = client.join("general").await.unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
-    soon(room.send("text", &json!({"n": 0}))).await.unwrap();
+    soon(room.send(&say("text", json!({"n": 0})))).await.unwrap();
     let new = Server::open();
     proxy.move_to(&new);
     old.shut_down().await;
-    let gap = |event| match event {
+    let gap = |event: Event<Raw>| match event {
         Event::Gap { reason, .. } => Some(reason),
         _ => None,
     };
     assert_eq!(next(&mut room, gap).await, "epoch");
-    let ack = soon(room.send("text", &json!({"n": 1}))).await.unwrap();
+    let ack = soon(room.send(&say("text", json!({"n": 1})))).await.unwrap();
     assert_eq!(room.position().unwrap().epoch, ack.position.unwrap().epoch);
 }
 
@@ -124,12 +124,12 @@ async fn a_server_that_restarts_says_when_to_come_back_and_its_empty_memory_is_a
 async fn a_reader_that_lags_stops_nobody_and_misses_nothing() {
     let server = Server::open();
     let client = server.client().connect().unwrap();
-    let mut room = client.join("general").await.unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     // Rooms keep ten thousand messages, inboxes one thousand events.
     let mut receipts = Vec::new();
     for n in 0..3_000 {
-        receipts.push(room.voice().post("text", &json!({"n": n})).await.unwrap());
+        receipts.push(room.voice().post(&say("text", json!({"n": n}))).await.unwrap());
         if receipts.len() == 500 {
             for receipt in receipts.drain(..) {
                 soon(receipt.ack()).await.expect("an ack, though nobody reads");
@@ -144,12 +144,12 @@ async fn what_is_at_most_once_says_that_it_was_not_sent() {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
     let client = proxy.client().connect().unwrap();
-    let mut room = client.join("general").await.unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     proxy.set(Mode::Cut);
     until_waiting(&client).await;
     assert_eq!(soon(room.typing(true)).await.unwrap_err(), Error::Offline);
-    assert_eq!(soon(room.send_volatile("cursor", &json!({}))).await.unwrap_err(), Error::Offline);
+    assert_eq!(soon(room.send_volatile(&say("cursor", json!({})))).await.unwrap_err(), Error::Offline);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn a_server_that_is_not_there_is_told_and_tried_again() {
     until(&client, |status| matches!(status, Status::Connecting { attempt: 3.. })).await;
     let ended = soon(client.close()).await;
     assert_eq!(ended.code, None);
-    assert!(matches!(client.join("general").await.unwrap_err(), Error::Ended(_)));
+    assert!(matches!(client.join::<Raw>("general").await.unwrap_err(), Error::Ended(_)));
 }
 
 #[tokio::test]

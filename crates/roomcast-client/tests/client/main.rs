@@ -7,3 +7,4 @@ mod access;
 mod conversation;
 mod disconnects;
 mod support;
+mod types;

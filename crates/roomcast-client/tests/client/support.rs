@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use roomcast_client::{Backoff, Builder, Client, Event, Message, Room, Status};
+use roomcast_client::{Backoff, Builder, Client, Event, Message, Raw, Room, Status};
 use roomcast_hub::{Hub, RoomRule};
 use roomcast_protocol::{Grants, Limits, Pattern};
 use roomcast_server::{
     App, Listeners, Settings,
     auth::{Algorithm, Authenticator, Key, Keys, Origins, Signer},
 };
+use serde::Serialize;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -214,6 +215,11 @@ async fn cut_off(mode: &mut watch::Receiver<Mode>) {
     while mode.changed().await.is_ok() && *mode.borrow_and_update() == Mode::Deaf {}
 }
 
+/// A message of a type.
+pub(crate) fn say(kind: &str, data: impl Serialize) -> Raw {
+    Raw::new(kind, &data).unwrap()
+}
+
 /// Waits until the client stands so.
 pub(crate) async fn until(client: &Client, what: impl Fn(&Status) -> bool) -> Status {
     let mut status = client.status();
@@ -229,7 +235,7 @@ pub(crate) async fn until_waiting(client: &Client) {
 }
 
 /// The next event that `pick` takes; others are passed over.
-pub(crate) async fn next<T>(room: &mut Room, pick: impl Fn(Event) -> Option<T>) -> T {
+pub(crate) async fn next<T>(room: &mut Room<Raw>, pick: impl Fn(Event<Raw>) -> Option<T>) -> T {
     let picked = async {
         loop {
             let event = room.next().await.expect("the room goes on");
@@ -242,7 +248,7 @@ pub(crate) async fn next<T>(room: &mut Room, pick: impl Fn(Event) -> Option<T>) 
 }
 
 /// Waits until the room is joined. Answers whether it went on where it was.
-pub(crate) async fn joined(room: &mut Room) -> bool {
+pub(crate) async fn joined(room: &mut Room<Raw>) -> bool {
     next(room, |event| match event {
         Event::Joined { recovered, .. } => Some(recovered),
         _ => None,
@@ -251,7 +257,7 @@ pub(crate) async fn joined(room: &mut Room) -> bool {
 }
 
 /// The next message. A gap on the way is a failure.
-pub(crate) async fn message(room: &mut Room) -> Message {
+pub(crate) async fn message(room: &mut Room<Raw>) -> Message<Raw> {
     next(room, |event| match event {
         Event::Message(message) => Some(message),
         Event::Gap { reason, .. } => panic!("a gap: {reason}"),
@@ -261,10 +267,10 @@ pub(crate) async fn message(room: &mut Room) -> Message {
 }
 
 /// The number in the payload of the next messages.
-pub(crate) async fn numbers(room: &mut Room, count: usize) -> Vec<u64> {
+pub(crate) async fn numbers(room: &mut Room<Raw>, count: usize) -> Vec<u64> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
-        numbers.push(message(room).await.data::<Value>().unwrap()["n"].as_u64().unwrap());
+        numbers.push(message(room).await.body.read::<Value>().unwrap()["n"].as_u64().unwrap());
     }
     numbers
 }

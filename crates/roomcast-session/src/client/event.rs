@@ -39,19 +39,6 @@ pub enum Event {
     Denied(Refused),
 }
 
-impl Event {
-    /// Where a reader is that has handled this event, if the event says so; `before` is where it was.
-    pub fn position(&self, before: Option<&Position>) -> Option<Position> {
-        match self {
-            Self::Joined { position, .. } | Self::Gap { position, .. } => Some(position.clone()),
-            Self::Message(Message { seq: Some(seq), .. }) => {
-                before.map(|before| Position { epoch: before.epoch.clone(), seq: *seq })
-            }
-            _ => None,
-        }
-    }
-}
-
 /// A message that somebody sent: `text`, or of an application's own type.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -154,6 +141,17 @@ pub struct Typing {
     pub typing: bool,
     /// The whole message as it was received, one JSON object.
     pub envelope: Box<str>,
+}
+
+impl Member {
+    /// Reads the state as a type of the application's.
+    ///
+    /// # Errors
+    ///
+    /// The state is not of this type; the text says where.
+    pub fn state_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(Value::Object(self.state.clone()))
+    }
 }
 
 impl Typing {

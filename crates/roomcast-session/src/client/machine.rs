@@ -31,7 +31,7 @@ use super::{
     output::{Ended, Output, Status},
     reading::{Fill, Inbox, Reading, Seat},
     request::{self, Publication, Query, Start},
-    settings::{Settings, Token},
+    settings::{Settings, Token, Why},
 };
 use crate::{Heart, heart::Beat};
 
@@ -75,6 +75,8 @@ pub struct Client<I, T> {
     /// When the server said to come back.
     comeback_ms: Option<u64>,
     token: Option<Arc<str>>,
+    /// Why the next token is fetched.
+    why: Why,
     /// The server has refused a fresh token, and one more is being tried.
     second_token: bool,
     /// Until then no message is sent, since the server refused one for its rate.
@@ -99,6 +101,7 @@ impl<I: Inbox, T> Client<I, T> {
                 Token::Fixed(token) => Some(token.clone()),
                 Token::None | Token::Fetched => None,
             },
+            why: Why::Connect,
             second_token: false,
             held_until_ms: 0,
             rooms: BTreeMap::new(),
@@ -246,7 +249,7 @@ impl<I: Inbox, T> Client<I, T> {
         let until_ms = now_ms + millis(self.settings.connect_timeout);
         if self.settings.token == Token::Fetched {
             self.phase = Phase::Fetching { until_ms };
-            self.outputs.push_back(Output::FetchToken);
+            self.outputs.push_back(Output::FetchToken(self.why));
         } else {
             self.connect(until_ms);
         }
@@ -299,17 +302,17 @@ impl<I: Inbox, T> Client<I, T> {
 
     // What the driver saw.
 
-    /// A token came, or why there is none. `random` is uniform over all `u32`.
-    pub fn fetched(&mut self, now_ms: u64, token: Result<Arc<str>, String>, random: u32) {
+    /// A token came, or none for a guest, or why it failed. `random` is uniform over all `u32`.
+    pub fn fetched(&mut self, now_ms: u64, token: Result<Option<Arc<str>>, String>, random: u32) {
         match (self.phase, token) {
             (Phase::Fetching { until_ms }, Ok(token)) => {
-                self.token = Some(token);
+                self.token = token;
                 self.connect(until_ms);
             }
             (Phase::Fetching { .. }, Err(cause)) => {
                 self.lost(now_ms, Loss::Broken(format!("no token: {cause}")), random);
             }
-            (Phase::Open, Ok(token)) => {
+            (Phase::Open, Ok(Some(token))) => {
                 // The answer needs no waiting for: a token that is refused is noticed when the old one ends.
                 self.outputs.push_back(Output::Send(request::auth(&self.ids.next(), &token).into()));
                 self.token = Some(token);
@@ -363,7 +366,7 @@ impl<I: Inbox, T> Client<I, T> {
 
     fn expiring(&mut self) {
         if self.settings.token == Token::Fetched {
-            self.outputs.push_back(Output::FetchToken);
+            self.outputs.push_back(Output::FetchToken(Why::Expiring));
         }
     }
 
@@ -380,6 +383,7 @@ impl<I: Inbox, T> Client<I, T> {
         self.ping_interval = ping_interval;
         self.backoff.reset();
         (self.comeback_ms, self.second_token, self.held_until_ms) = (None, false, 0);
+        self.why = Why::Connect;
         self.tell(Status::Connected { user });
     }
 
@@ -431,8 +435,10 @@ impl<I: Inbox, T> Client<I, T> {
         let fetched = self.settings.token == Token::Fetched;
         match Comeback::after(&loss) {
             Comeback::Later => {}
-            Comeback::WithToken if fetched => {}
-            Comeback::OnceWithToken if fetched && !self.second_token => self.second_token = true,
+            Comeback::WithToken if fetched => self.why = Why::Expired,
+            Comeback::OnceWithToken if fetched && !self.second_token => {
+                (self.second_token, self.why) = (true, Why::Expired);
+            }
             _ => return self.end(Ended { code: loss.code(), reason: loss.to_string() }),
         }
         let backoff_ms = now_ms + millis(self.backoff.next(random));

@@ -31,4 +31,4 @@ pub use output::{Ended, Output, Status};
 pub use place::{Arrival, Place};
 pub use reading::{Fill, Inbox};
 pub use request::{Publication, Query, Range, Start};
-pub use settings::{Settings, Token};
+pub use settings::{Settings, Token, Why};

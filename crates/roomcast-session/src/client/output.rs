@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{answer::Error, comeback::Loss};
+use super::{answer::Error, comeback::Loss, settings::Why};
 
 /// How a client stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Ended {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output<T> {
     /// Fetch a token. Come back with [`Client::fetched`](super::Client::fetched).
-    FetchToken,
+    FetchToken(Why),
     /// Open a connection. Come back with what is heard on it, and with [`Client::lost`](super::Client::lost).
     Connect {
         /// `?attempt=`

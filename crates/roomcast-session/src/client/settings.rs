@@ -16,6 +16,17 @@ pub enum Token {
     Fetched,
 }
 
+/// Why a token is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// To connect.
+    Connect,
+    /// The one in use ends within a minute: the next takes its place on the same connection.
+    Expiring,
+    /// The one in use has ended, or was refused.
+    Expired,
+}
+
 /// What a client is made with.
 #[derive(Clone, Debug)]
 pub struct Settings {

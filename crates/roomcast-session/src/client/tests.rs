@@ -156,7 +156,7 @@ fn room() -> RoomName {
 
 fn shown(output: &Output<&'static str>) -> String {
     match output {
-        Output::FetchToken => "fetch a token".into(),
+        Output::FetchToken(why) => format!("fetch a token: {why:?}"),
         Output::Connect { attempt, token } => {
             format!("connect {attempt} {}", token.as_deref().unwrap_or("-"))
         }
@@ -238,17 +238,17 @@ fn a_close_that_is_for_good_ends_everything() {
 #[test]
 fn a_token_is_fetched_before_each_try_and_when_it_expires() {
     let mut bench = Bench::new(Token::Fetched);
-    assert_eq!(bench.outputs(), ["connecting 1", "fetch a token"]);
-    bench.client.fetched(bench.now_ms, Ok("one".into()), 0);
+    assert_eq!(bench.outputs(), ["connecting 1", "fetch a token: Connect"]);
+    bench.client.fetched(bench.now_ms, Ok(Some("one".into())), 0);
     assert_eq!(bench.outputs(), ["connect 1 one"]);
     bench.connect();
     bench.say(&json!({"type":"system","data":{"event":"expiring","expires_in":60}}));
-    assert_eq!(bench.outputs(), ["fetch a token"]);
-    bench.client.fetched(bench.now_ms, Ok("two".into()), 0);
+    assert_eq!(bench.outputs(), ["fetch a token: Expiring"]);
+    bench.client.fetched(bench.now_ms, Ok(Some("two".into())), 0);
     assert!(bench.outputs()[0].contains(r#""type":"auth""#));
     bench.lose(Loss::Closed(1008, "token_expired: fetch another".into()));
     bench.wait(2_000);
-    assert_eq!(bench.outputs(), ["waiting 2s", "connecting 2", "fetch a token"]);
+    assert_eq!(bench.outputs(), ["waiting 2s", "connecting 2", "fetch a token: Expired"]);
     bench.client.fetched(bench.now_ms, Err("503".into()), u32::MAX);
     assert_eq!(bench.outputs(), ["waiting 4s"]);
 }
@@ -259,7 +259,7 @@ fn a_refused_token_is_followed_by_one_fresh_one() {
     let mut bench = Bench::new(Token::Fetched);
     for expected in ["waiting 2s", "ended Some(1008)"] {
         bench.outputs();
-        bench.client.fetched(bench.now_ms, Ok("t".into()), 0);
+        bench.client.fetched(bench.now_ms, Ok(Some("t".into())), 0);
         bench.outputs();
         bench.lose(refused());
         assert_eq!(bench.outputs(), [expected]);

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, io, thread};
 
-use roomcast_client::{Ack, Client, Event, Join, MessageId, Receipt, Voice};
+use roomcast_client::{Ack, Client, Event, Join, MessageId, Raw, Receipt, Voice};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -60,7 +60,7 @@ impl Args {
     }
 
     async fn publish(&self, client: &Client) -> Result<(), Failure> {
-        let mut room = client.join(Join::new(&self.room).unseen()).await?;
+        let mut room = client.join::<Raw>(Join::new(&self.room).unseen()).await?;
         match room.next().await {
             Some(Event::Denied(refused)) => return Err(Failure::said(refused.to_string())),
             Some(Event::Left { reason }) => return Err(Failure::said(reason)),
@@ -76,17 +76,18 @@ impl Args {
         }
     }
 
-    async fn publish_one(&self, voice: &Voice, data: &Map<String, Value>) -> Result<(), Failure> {
+    async fn publish_one(&self, voice: &Voice<Raw>, data: &Map<String, Value>) -> Result<(), Failure> {
+        let message = Raw::new(&self.kind, data)?;
         let ack = match (&self.id, self.volatile) {
-            (_, true) => voice.send_volatile(&self.kind, data).await,
-            (Some(id), _) => voice.post_as(id.clone(), &self.kind, data).await?.ack().await,
-            (None, _) => voice.send(&self.kind, data).await,
+            (_, true) => voice.send_volatile(&message).await,
+            (Some(id), _) => voice.post_as(id.clone(), &message).await?.ack().await,
+            (None, _) => voice.send(&message).await,
         };
         self.told(&ack?)
     }
 
     /// A message for each line, many of them on their way at a time.
-    async fn publish_lines(&self, voice: &Voice) -> Result<(), Failure> {
+    async fn publish_lines(&self, voice: &Voice<Raw>) -> Result<(), Failure> {
         let mut lines = lines();
         let mut waiting: VecDeque<Receipt> = VecDeque::new();
         while let Some(line) = lines.recv().await {
@@ -96,7 +97,7 @@ impl Args {
                 self.publish_one(voice, &data).await?;
                 continue;
             }
-            waiting.push_back(voice.post(&self.kind, &data).await?);
+            waiting.push_back(voice.post(&Raw::new(&self.kind, &data)?).await?);
             // Take what has come, and wait for it once enough is on its way or nothing more is to be sent yet.
             while waiting.len() >= IN_FLIGHT_MAX || (lines.is_empty() && !waiting.is_empty()) {
                 self.oldest_acked(&mut waiting).await?;

@@ -3,7 +3,7 @@
 mod show;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use roomcast_client::{Client, Event, Join, Position};
+use roomcast_client::{Client, Event, Join, Position, Raw};
 use roomcast_protocol::{Limits, Positions, RoomName};
 
 use self::show::Show;
@@ -95,10 +95,13 @@ impl Args {
     }
 
     /// Joins all rooms; their events come with the room's index.
-    async fn join(&self, client: &Client) -> Result<impl Stream<Item = (usize, Event)> + Unpin, Failure> {
+    async fn join(
+        &self,
+        client: &Client,
+    ) -> Result<impl Stream<Item = (usize, Event<Raw>)> + Unpin, Failure> {
         let mut rooms = Vec::new();
         for (index, name) in self.rooms.iter().enumerate() {
-            let room = client.join(self.how_to_join(name)).await?;
+            let room = client.join::<Raw>(self.how_to_join(name)).await?;
             rooms.push(room.map(move |event| (index, event)));
         }
         Ok(stream::select_all(rooms))

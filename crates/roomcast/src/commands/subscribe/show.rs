@@ -2,7 +2,7 @@
 //! missing is told on standard error, so that it never passes for a message.
 
 use anstyle::{AnsiColor, Style};
-use roomcast_client::{Change, Event, Message, Presence, Timestamp, Typing};
+use roomcast_client::{Change, Event, Message, Presence, Raw, Timestamp, Typing};
 use serde_json::{Map, Value};
 
 use crate::{console, failure::Failure};
@@ -22,7 +22,7 @@ pub(super) struct Show {
 
 impl Show {
     /// Prints an event, if it is to be seen.
-    pub(super) fn event(&self, room: &str, event: &Event) -> Result<(), Failure> {
+    pub(super) fn event(&self, room: &str, event: &Event<Raw>) -> Result<(), Failure> {
         if let Event::Gap { reason, position } = event {
             let why = why_missing(reason);
             anstream::eprintln!("{room}: messages are missing before {position}, since {why}; load anew");
@@ -36,7 +36,7 @@ impl Show {
         }
     }
 
-    fn as_text(&self, event: &Event) -> Option<String> {
+    fn as_text(&self, event: &Event<Raw>) -> Option<String> {
         match event {
             Event::Message(message) => Some(message_text(message)),
             Event::Presence(presence) if self.presence => presence_text(presence).map(|text| dim(&text)),
@@ -47,7 +47,7 @@ impl Show {
         }
     }
 
-    fn as_json(&self, event: &Event) -> Option<String> {
+    fn as_json(&self, event: &Event<Raw>) -> Option<String> {
         match event {
             Event::Message(Message { envelope, .. }) => Some(envelope.to_string()),
             Event::Presence(Presence { envelope, .. }) | Event::Typing(Typing { envelope, .. })
@@ -74,11 +74,11 @@ fn dim(text: &str) -> String {
 }
 
 /// `12:34:56 ada: Hello`, or for other types `12:34:56 ada order.paid {"id":7}`.
-fn message_text(message: &Message) -> String {
+fn message_text(message: &Message<Raw>) -> String {
     let author = printable(message.author.as_deref().unwrap_or("(nobody)"));
-    let mut data: Map<String, Value> = message.data().unwrap_or_default();
+    let mut data: Map<String, Value> = message.body.read().unwrap_or_default();
     data.remove("author");
-    let said = match (message.kind.as_str(), data.get("content").and_then(Value::as_str)) {
+    let said = match (message.body.kind.as_str(), data.get("content").and_then(Value::as_str)) {
         ("text", Some(content)) if data.len() == 1 => format!(": {}", printable(content)),
         (kind, _) => printable(&format!(" {kind} {}", Value::Object(data))),
     };
