@@ -20,7 +20,7 @@ const say = async (page, text) => {
 const shows = (page, text) => page.locator(".message:not(.waiting)", { hasText: text }).waitFor();
 
 test("two people chat", async (t) => {
-  const url = await start(t, "chat/README.md", "run.mjs chat");
+  const url = await start("chat/README.md", "run.mjs chat");
   const [ada, grace] = [await open(t, url, { colorScheme: "dark" }), await open(t, url)];
   await enter(ada, "Ada");
   await enter(grace, "Grace");
@@ -42,7 +42,7 @@ test("two people chat", async (t) => {
 });
 
 test("what is written offline arrives once", async (t) => {
-  const url = await start(t, "chat/README.md", "run.mjs chat");
+  const url = await start("chat/README.md", "run.mjs chat");
   const [ada, grace] = [await open(t, url, { excused: /ERR_INTERNET_DISCONNECTED/ }), await open(t, url)];
   await enter(ada, "Ada");
   await enter(grace, "Grace");

@@ -6,7 +6,7 @@ import { look, stage, start } from "./support.mjs";
 const open = stage();
 
 test("a pointer is seen by others at its place", async (t) => {
-  const url = await start(t, "cursors/README.md", "run.mjs cursors");
+  const url = await start("cursors/README.md", "run.mjs cursors");
   const [ada, grace] = [await open(t, url), await open(t, url, { colorScheme: "dark", viewport: { width: 600, height: 500 } })];
   await Promise.all([ada, grace].map((page) => page.getByText("With you: ").waitFor()));
 

@@ -8,7 +8,7 @@ const open = stage();
 const member = (page, name) => page.getByRole("listitem").filter({ hasText: name });
 
 test("avatars come, change and go", async (t) => {
-  const url = await start(t, "presence/README.md", "run.mjs presence");
+  const url = await start("presence/README.md", "run.mjs presence");
   const [ada, grace] = [await open(t, url), await open(t, url, { colorScheme: "dark" })];
   await ada.getByLabel("Your name").fill("Ada");
   await grace.getByLabel("Your name").fill("Grace");
@@ -32,7 +32,7 @@ test("avatars come, change and go", async (t) => {
 });
 
 test("others see nothing of a reload", async (t) => {
-  const url = await start(t, "presence/README.md", "run.mjs presence");
+  const url = await start("presence/README.md", "run.mjs presence");
   const [ada, grace] = [await open(t, url), await open(t, url)];
   await ada.getByLabel("Your name").fill("Ada");
   await grace.getByLabel("Your name").fill("Grace");

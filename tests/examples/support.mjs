@@ -14,8 +14,21 @@ import { openPlayground, startBrowser } from "../browser/support.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Runs the command of a README that has these words, on any free port, until the test ends. Answers its address. */
-export async function start(t, readme, words) {
+let browser;
+const running = [];
+
+/** Has a browser for the tests of a file, and ends the examples after them. Answers how to open a page in a profile of its own. */
+export function stage() {
+  before(async () => (browser = await startBrowser()));
+  after(async () => {
+    await browser?.close();
+    await Promise.all(running.map((stop) => stop()));
+  });
+  return (t, url, options) => openPlayground(t, browser, url, { viewport: { width: 900, height: 680 }, ...options });
+}
+
+/** Runs the command of a README that has these words, on any free port, until the file's tests are over. Answers its address. */
+export async function start(readme, words) {
   assert.ok(process.env.ROOMCAST_BIN, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)");
   const text = readFileSync(`${ROOT}/examples/${readme}`, "utf8");
   const command = text.match(/^```sh\n([^]*?)^```$/gm)?.join("\n").split("\n").find((line) => line.includes(words));
@@ -23,7 +36,7 @@ export async function start(t, readme, words) {
   const [program, ...rest] = command.split(/\s+#/)[0].split(" ");
   const child = spawn(program, rest, { cwd: ROOT, env: { ...process.env, PORT: "0" }, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
-  t.after(async () => {
+  running.push(async () => {
     child.kill();
     await exited;
   });
@@ -38,15 +51,6 @@ async function addressIn(output) {
     return found[0];
   }
   assert.fail("it did not say where it listens");
-}
-
-let browser;
-
-/** Has a browser for the tests of a file; answers how to open a page in a profile of its own. */
-export function stage() {
-  before(async () => (browser = await startBrowser()));
-  after(() => browser?.close());
-  return (t, url, options) => openPlayground(t, browser, url, { viewport: { width: 900, height: 680 }, ...options });
 }
 
 /** With EXAMPLES_SHOTS=DIR each page is kept as a picture, for people to look at. */
