@@ -93,6 +93,18 @@ def test_a_huge_declared_length_is_close_1009_at_once(alone, length, opcode):
         assert alone.resident_bytes - before < 4 * MIB, "nothing is allocated for it"
 
 
+def test_who_still_writes_when_refused_is_read_for_five_seconds_and_no_longer(dev):
+    """To hang up on them sooner would reset the connection, which may cost them the close they were told."""
+    with open_(dev) as raw:
+        raw.send(frame(TEXT, length=1 << 30))
+        assert raw.next_close() == 1009
+        raw.ended()
+        refused = time.monotonic()
+        while raw.send(b"x") and not raw.is_reset(within_ms=50):
+            pass
+        assert 4.5 < time.monotonic() - refused < 15
+
+
 def test_a_message_of_too_many_fragments_is_close_1009(alone):
     with open_(alone) as raw:
         before = alone.resident_bytes

@@ -52,15 +52,19 @@ class Websockets:
     async def send(self, payload):
         try:
             await self.socket.send(payload)
-        except websockets.ConnectionClosed:
-            raise Closed(1006) from None
+        except websockets.ConnectionClosed as closed:
+            raise self._told(closed) from None
 
     async def receive(self):
         try:
             return await self.socket.recv()
         except websockets.ConnectionClosed as closed:
-            frame = closed.rcvd
-            raise Closed(frame.code if frame else 1006, frame.reason if frame else "") from None
+            raise self._told(closed) from None
+
+    @staticmethod
+    def _told(closed):
+        frame = closed.rcvd
+        return Closed(frame.code, frame.reason) if frame else Closed(1006)
 
     async def close(self, code=1000):
         await self.socket.close(code)
@@ -92,7 +96,12 @@ class Aiohttp:
         return peer
 
     async def send(self, payload):
-        await (self.socket.send_str(payload) if isinstance(payload, str) else self.socket.send_bytes(payload))
+        try:
+            await (
+                self.socket.send_str(payload) if isinstance(payload, str) else self.socket.send_bytes(payload)
+            )
+        except aiohttp.ClientConnectionResetError:
+            raise Closed(self.socket.close_code or 1006) from None
 
     async def receive(self):
         message = await self.socket.receive()
@@ -235,6 +244,12 @@ class Client:
                     await self._news.wait()
         except TimeoutError:
             raise AssertionError(f"not within {patience} s; seen: {lately(self.seen)}") from None
+
+    async def refused(self, type, room=None, data=None):
+        """Sends what ends the connection, perhaps while it is still being sent; returns the end."""
+        with contextlib.suppress(Closed):
+            await self.send(type, room, data)
+        return await self.closed()
 
     async def settled(self):
         """Waits until the server has answered everything sent so far."""

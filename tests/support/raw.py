@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import socket
 import struct
 from urllib.parse import urlencode
@@ -110,6 +111,19 @@ class Raw:
             if found[0] == TEXT and fits(message := json.loads(found[1])):
                 return message
         raise AssertionError("the connection ended without a Close frame")
+
+    def next_close(self):
+        """The code of the Close frame, which isn't answered; what comes before it is passed over."""
+        while found := self.next_frame():
+            if found[0] == CLOSE:
+                return close_of(found[1])[0]
+        raise AssertionError("the connection ended without a Close frame")
+
+    def is_reset(self, within_ms):
+        """Whether the other side hangs up on what is written."""
+        poll = select.poll()
+        poll.register(self.socket, 0)
+        return bool(poll.poll(within_ms))
 
     def closed(self):
         """Waits for the Close frame, passing over all else, then for the end: (code, reason)."""

@@ -465,15 +465,25 @@ impl Connection {
         self.outbox.lock().end();
     }
 
+    /// A closed connection is read on until its time is up: to hang up on who still writes resets the connection,
+    /// and a reset may cost them the close that they were told.
+    fn linger(&self, now: Now, until_ms: u64) -> Option<u64> {
+        if now.ms < until_ms {
+            return Some(until_ms);
+        }
+        self.hang_up();
+        None
+    }
+
     /// Looks at the clock. Answers when to look again.
     pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
         let mut queue = Queue::of(self.wire);
         let tick = {
             let mut session = self.session.lock();
-            if session.is_closed() {
+            if let Some(farewell) = session.farewell() {
+                let until_ms = farewell.ms + LINGER_MS;
                 drop(session);
-                self.hang_up();
-                return None;
+                return self.linger(now, until_ms);
             }
             session.tick(now, &mut queue)
         };

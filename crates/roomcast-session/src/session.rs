@@ -146,6 +146,8 @@ pub struct Farewell {
     pub close: Close,
     /// What there is to say of it.
     pub text: Box<str>,
+    /// When, on the clock of `Now::ms`.
+    pub ms: u64,
 }
 
 /// A room that the connection has joined.
@@ -575,7 +577,7 @@ impl<R: Target + Clone> Session<R> {
     /// Ends the connection; the close is said once.
     pub fn close(&mut self, now: Now, close: Close, text: &str, queue: &mut Queue) {
         if self.phase == Phase::Open {
-            self.phase = Phase::Closed(Box::new(Farewell { close, text: text.into() }));
+            self.phase = Phase::Closed(Box::new(Farewell { close, text: text.into(), ms: now.ms }));
             queue.push_close(now.wall, close, text);
         }
     }

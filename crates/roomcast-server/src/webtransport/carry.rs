@@ -51,7 +51,7 @@ pub(super) async fn run(
         (Ok(connection), Some(stream)) => {
             let departure = converse(hub, (&session, &connection), stream, &cut).await;
             hub.dismiss(&connection, departure);
-            if let Some(Farewell { close, text }) = connection.farewell() {
+            if let Some(Farewell { close, text, .. }) = connection.farewell() {
                 part(&session, close, &text).await;
             }
         }
