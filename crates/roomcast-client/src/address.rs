@@ -10,10 +10,11 @@ use http::{
 /// The path below which a server's WebSocket is.
 const SOCKET_PATH: &str = "/ws";
 
-/// A server: `http://host:8000` or `ws://host:8000`, with the path it is nested at if it is
-/// (`http://host/realtime`), `/ws` at the end or not.
+/// A server: `https://host` or `wss://host`, `http://host:8000` or `ws://host:8000`, with the path it is nested at
+/// if it is (`https://host/realtime`), `/ws` at the end or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
+    is_secure: bool,
     authority: Authority,
     /// Without a slash at the end; empty at the root.
     path: String,
@@ -37,16 +38,15 @@ impl FromStr for Address {
     fn from_str(url: &str) -> Result<Self, AddressError> {
         let wrong = |why: &str| AddressError(format!("the URL {url:?} {why}"));
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("can't be read: {error}")))?;
-        match uri.scheme_str() {
-            Some("http" | "ws") => {}
-            Some("https" | "wss") => {
+        let is_secure = match uri.scheme_str() {
+            Some("http" | "ws") => false,
+            Some("https" | "wss") => true,
+            _ => {
                 return Err(wrong(
-                    "needs TLS, which this client can't do yet; put a tunnel on this machine that can \
-                     (stunnel, `ssh -L`, `socat`) and connect to that with http://",
+                    "has no scheme; write http://host:port, or https://host where there is TLS",
                 ));
             }
-            _ => return Err(wrong("has no scheme; write http://host:port or ws://host:port")),
-        }
+        };
         let authority = uri.authority().ok_or_else(|| wrong("has no host"))?.clone();
         if authority.as_str().contains('@') {
             return Err(wrong("has a user name in it; a server takes a token instead"));
@@ -56,13 +56,14 @@ impl FromStr for Address {
         }
         let path = uri.path().trim_end_matches('/');
         let path = path.strip_suffix(SOCKET_PATH).unwrap_or(path).trim_end_matches('/').to_owned();
-        Ok(Self { authority, path })
+        Ok(Self { is_secure, authority, path })
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        let scheme = if self.is_secure { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.path)
     }
 }
 
@@ -72,11 +73,17 @@ impl Address {
         &self.authority
     }
 
+    /// Whether there is TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
     /// The host and the port to connect to.
     pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        let default = if self.is_secure { 443 } else { 80 };
         let host = self.authority.host();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        (host, self.authority.port_u16().unwrap_or(80))
+        (host, self.authority.port_u16().unwrap_or(default))
     }
 
     /// The path of the WebSocket with a query.
@@ -102,6 +109,8 @@ mod tests {
         check("http://[::1]:8000/", ("::1", 8000), "/ws?a=1");
         check("http://example.com/realtime", ("example.com", 80), "/realtime/ws?a=1");
         check("ws://example.com/realtime/ws/", ("example.com", 80), "/realtime/ws?a=1");
+        check("https://example.com", ("example.com", 443), "/ws?a=1");
+        check("wss://example.com:8443/ws", ("example.com", 8443), "/ws?a=1");
     }
 
     #[test]
@@ -110,8 +119,6 @@ mod tests {
             let error = url.parse::<Address>().expect_err(url).to_string();
             assert!(error.contains(why), "{url}: {error}");
         };
-        check("wss://example.com", "needs TLS");
-        check("https://example.com", "needs TLS");
         check("localhost:8000", "has no scheme");
         check("ftp://example.com", "has no scheme");
         check("http://ada:secret@example.com", "a user name");

@@ -9,12 +9,33 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::{
     address::{Address, AddressError},
     client::Client,
+    dial::Dialer,
     driver::{Access, Driver, TokenFunction},
     random,
 };
 
 /// Commands that wait for the client's task; whoever gives one more waits with it.
 const COMMANDS_MAX: usize = 64;
+
+/// Why there is no client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SetupError {
+    /// The URL names no server.
+    Address(AddressError),
+    /// TLS can't be set up on this machine.
+    Tls(String),
+}
+
+impl fmt::Display for SetupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => error.fmt(f),
+            Self::Tls(why) => write!(f, "TLS can't be set up: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SetupError {}
 
 /// Makes a [`Client`].
 pub struct Builder {
@@ -23,6 +44,7 @@ pub struct Builder {
     session: SessionId,
     settings: Settings,
     fetch_token: Option<TokenFunction>,
+    roots: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for Builder {
@@ -35,7 +57,7 @@ impl fmt::Debug for Builder {
 impl Builder {
     pub(crate) fn new(url: &str) -> Self {
         let (url, session) = (url.into(), random::session());
-        Self { url, user: None, session, settings: Settings::default(), fetch_token: None }
+        Self { url, user: None, session, settings: Settings::default(), fetch_token: None, roots: Vec::new() }
     }
 
     /// A name, for a server that lets guests choose one (`roomcast dev`). A token's user counts before it.
@@ -80,6 +102,14 @@ impl Builder {
         self
     }
 
+    /// Certificates, as PEM, that are trusted beside those that the system trusts: for a certificate authority of
+    /// your own.
+    #[must_use]
+    pub fn root_certificates(mut self, pem: &[u8]) -> Self {
+        self.roots.push(pem.into());
+        self
+    }
+
     /// How long to wait between tries; the default is what the protocol asks of clients.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
@@ -109,12 +139,13 @@ impl Builder {
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn connect(self) -> Result<Client, AddressError> {
-        let Self { url, user, session, mut settings, fetch_token } = self;
-        let address: Address = url.parse()?;
+    pub fn connect(self) -> Result<Client, SetupError> {
+        let Self { url, user, session, mut settings, fetch_token, roots } = self;
+        let address: Address = url.parse().map_err(SetupError::Address)?;
+        let dialer = Dialer::new(address, &roots)?;
         settings.nonce = random::number();
         let access =
-            Access { address, session: session.clone(), user, attempts_before: unix_seconds(), fetch_token };
+            Access { dialer, session: session.clone(), user, attempts_before: unix_seconds(), fetch_token };
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let drained = Arc::new(Notify::new());
         let (tell, status) = watch::channel(Status::Connecting { attempt: 1 });

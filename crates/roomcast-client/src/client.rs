@@ -8,8 +8,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
-    AddressError,
-    builder::Builder,
+    builder::{Builder, SetupError},
     driver::{Command, Reply},
     event::raw,
     inbox::inbox,
@@ -115,14 +114,14 @@ impl Client {
         Self { line: Line { commands, status }, drained, session }
     }
 
-    /// Begins to make a client of the server at `url`: `http://host:port` or `ws://host:port`, with a path if the
-    /// server is nested there.
+    /// Begins to make a client of the server at `url`: `https://host` (or `wss:`), or `http://host:port` (or `ws:`)
+    /// where there is no TLS; with a path if the server is nested there.
     pub fn builder(url: &str) -> Builder {
         Builder::new(url)
     }
 
     /// A client without a token.
-    pub fn connect(url: &str) -> Result<Self, AddressError> {
+    pub fn connect(url: &str) -> Result<Self, SetupError> {
         Self::builder(url).connect()
     }
 

@@ -14,10 +14,10 @@ use tokio::{
 };
 
 use crate::{
-    address::Address,
+    dial::Dialer,
     inbox::Inbox,
-    link::{Link, Opening},
     random,
+    websocket::{Link, Opening},
 };
 
 pub(crate) type Reply = oneshot::Sender<Result<Box<str>, Error>>;
@@ -41,7 +41,7 @@ pub(crate) enum Command {
 
 /// What each connection is opened with.
 pub(crate) struct Access {
-    pub(crate) address: Address,
+    pub(crate) dialer: Dialer,
     pub(crate) session: SessionId,
     pub(crate) user: Option<String>,
     /// What tries are counted from: a client that goes on with the session of an earlier run must not count
@@ -58,8 +58,8 @@ impl Access {
             query.append_pair("user", user);
         }
         Opening {
-            address: self.address.clone(),
-            path: self.address.socket(&query.finish()),
+            dialer: self.dialer.clone(),
+            path: self.dialer.address.socket(&query.finish()),
             session: self.session.clone(),
             token: token.map(|token| token.to_string()),
         }
@@ -87,7 +87,7 @@ impl Line {
                 *self = Self::Up(Box::new(link));
                 Ok(())
             }
-            Self::Up(link) => link.ready().await.map_err(|error| Loss::Broken(error.to_string())),
+            Self::Up(link) => link.ready().await,
         }
     }
 
@@ -167,7 +167,6 @@ impl Driver {
                 idle = false;
             }
             if idle {
-                self.line.up().map(Link::write);
                 return due_ms.map(|ms| self.started + Duration::from_millis(ms));
             }
         }
@@ -208,16 +207,13 @@ impl Driver {
         }
     }
 
-    /// Writes and reads what the socket allows.
+    /// Tells the state machine what has come.
     fn hear(&mut self) -> Result<(), Loss> {
         let now_ms = self.now_ms();
         let Self { line, client, .. } = self;
         let Some(link) = line.up() else { return Ok(()) };
-        link.write();
-        if link.read(|text| client.message(now_ms, text))? {
-            client.heard(now_ms);
-        }
-        Ok(())
+        client.heard(now_ms);
+        link.read(|text| client.message(now_ms, text))
     }
 
     fn lose(&mut self, loss: Loss) {

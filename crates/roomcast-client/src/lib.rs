@@ -42,20 +42,21 @@
 //! has no types joins with [`Raw`].
 //!
 //! One task on the caller's tokio runtime carries it all; every decision is the state machine's in
-//! [`roomcast_session::client`]. TLS, Server-Sent Events and long poll are not here yet.
+//! [`roomcast_session::client`]. Server-Sent Events and long poll are not here yet.
 
 mod address;
 mod builder;
 mod client;
+mod dial;
 mod driver;
 mod event;
 mod inbox;
-mod link;
 mod random;
 mod room;
+mod websocket;
 
-pub use address::{Address, AddressError};
-pub use builder::Builder;
+pub use address::AddressError;
+pub use builder::{Builder, SetupError};
 pub use client::{Client, Join};
 pub use event::{Event, Message, Page, Raw, Unread};
 pub use room::{Receipt, Room, Voice};

@@ -22,9 +22,10 @@ fn in_seconds(seconds: u64) -> u64 {
 }
 
 type Asked = Arc<Mutex<Vec<Why>>>;
+type Token = Ready<Result<Option<String>, Infallible>>;
 
 /// A token function that gives these in turn, the last one for ever, and why it was asked.
-fn in_turn(tokens: Vec<String>) -> (impl Fn(Why) -> Ready<Result<Option<String>, Infallible>>, Asked) {
+fn in_turn(tokens: Vec<String>) -> (impl Fn(Why) -> Token, Asked) {
     let asked = Asked::default();
     let reasons = asked.clone();
     let fetch = move |why| {

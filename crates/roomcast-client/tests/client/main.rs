@@ -7,4 +7,5 @@ mod access;
 mod conversation;
 mod disconnects;
 mod support;
+mod tls;
 mod types;

@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
+use rcgen::CertifiedKey;
 use roomcast_client::{Backoff, Builder, Client, Event, Message, Raw, Room, Status};
 use roomcast_hub::{Hub, RoomRule};
 use roomcast_protocol::{Grants, Limits, Pattern};
 use roomcast_server::{
-    App, Listeners, Settings,
+    App, Listeners, Settings, Tls,
     auth::{Algorithm, Authenticator, Key, Keys, Origins, Signer},
 };
 use serde::Serialize;
@@ -66,7 +67,22 @@ impl Server {
         Self::with(open, vec![rule])
     }
 
+    /// Guests may do everything, behind a certificate for localhost that nobody trusts unless told to. Answers it,
+    /// too.
+    pub(crate) fn with_tls() -> (Self, String) {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
+        let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
+        let tls = Tls::new(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let open = Authenticator { anonymous: Arc::new(Grants::all()), ..Authenticator::default() };
+        (Self::start(open, Vec::new(), Some(tls)), certificate)
+    }
+
     pub(crate) fn with(authenticator: Authenticator, rules: Vec<RoomRule>) -> Self {
+        Self::start(authenticator, rules, None)
+    }
+
+    fn start(authenticator: Authenticator, rules: Vec<RoomRule>, tls: Option<Tls>) -> Self {
         let authenticator = Arc::new(authenticator);
         // What happens over the rate is tested on a virtual clock.
         let limits = Limits { sends_per_second: 0, ..Limits::default() };
@@ -82,7 +98,7 @@ impl Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let settings = Settings { shutdown_timeout: Duration::from_secs(1), ..Settings::default() };
+        let settings = Settings { tls, shutdown_timeout: Duration::from_secs(1), ..Settings::default() };
         let serving = tokio::spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
             let listeners = Listeners { tcp: vec![listener], ..Listeners::default() };
@@ -110,8 +126,11 @@ impl Drop for Server {
 
 /// A client that comes back within milliseconds.
 pub(crate) fn client(address: SocketAddr) -> Builder {
-    let backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(20));
-    Client::builder(&format!("http://{address}")).backoff(backoff)
+    client_of(&format!("http://{address}"))
+}
+
+pub(crate) fn client_of(url: &str) -> Builder {
+    Client::builder(url).backoff(Backoff::new(Duration::from_millis(2), Duration::from_millis(20)))
 }
 
 /// A token with these claims.

@@ -1,6 +1,10 @@
 //! One WebSocket connection: the socket, the handshake, frames in and out. What they say is not its business.
 
-use std::io;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
 
 use http::{
     HeaderMap, HeaderValue,
@@ -10,12 +14,12 @@ use http::{
 use roomcast_protocol::{SUBPROTOCOL, SessionId};
 use roomcast_session::client::Loss;
 use roomcast_websocket::{CloseCode, Decoder, DecoderLimits, Event, OpCode, Role, frame, handshake};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, Interest},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::{address::Address, random};
+use crate::{
+    dial::{Dialer, Socket},
+    random,
+};
 
 /// The header that carries the session, so that it stands in no log of URLs.
 const SESSION_HEADER: &str = "roomcast-session";
@@ -32,7 +36,7 @@ const NO_CODE: u16 = 1005;
 /// What a connection is opened with.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    pub(crate) address: Address,
+    pub(crate) dialer: Dialer,
     pub(crate) path: PathAndQuery,
     pub(crate) session: SessionId,
     pub(crate) token: Option<String>,
@@ -41,27 +45,26 @@ pub(crate) struct Opening {
 impl Opening {
     /// Connects and shakes hands. The error is for a person.
     pub(crate) async fn open(self) -> Result<Link, String> {
-        let (host, port) = self.address.host_and_port();
-        let unreachable = |error| format!("can't connect to {}: {error}", self.address.authority());
-        let mut stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
+        let mut stream = self.dialer.dial().await?;
+        let address = &self.dialer.address;
         let key = handshake::key(random::bytes());
-        let request = handshake::request(self.address.authority(), &self.path, &self.headers()?, &key);
-        let lost = |error| format!("lost {} while connecting: {error}", self.address.authority());
+        let request = handshake::request(address.authority(), &self.path, &self.headers()?, &key);
+        let lost = |error: std::io::Error| format!("lost {} while connecting: {error}", address.authority());
         stream.write_all(&request).await.map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
         let mut input = Vec::new();
         let accepted = loop {
             if stream.read_buf(&mut input).await.map_err(lost)? == 0 {
-                return Err(format!("{} hung up without an answer", self.address.authority()));
+                return Err(format!("{} hung up without an answer", address.authority()));
             }
             match handshake::read_response(&input, &key) {
                 Ok(None) => {}
                 Ok(Some(accepted)) => break accepted,
-                Err(error) => return Err(format!("no WebSocket at {}: {error}", self.address)),
+                Err(error) => return Err(format!("no WebSocket at {address}: {error}")),
             }
         };
         if accepted.extensions.is_some() {
-            return Err(format!("{} uses an extension that was not offered", self.address));
+            return Err(format!("{address} uses an extension that was not offered"));
         }
         Ok(Link::new(stream, input.split_off(accepted.head_bytes)))
     }
@@ -82,11 +85,11 @@ impl Opening {
 /// A connection that is open.
 #[derive(Debug)]
 pub(crate) struct Link {
-    stream: TcpStream,
+    stream: Socket,
     decoder: Decoder,
-    /// What was read together with the handshake.
-    early: Vec<u8>,
-    input: Box<[u8]>,
+    /// What is read into, and how much of it has been read and not been taken.
+    input: Vec<u8>,
+    filled: usize,
     /// What is to be written. Bounded by the requests that may be unanswered.
     output: Vec<u8>,
     /// Nothing more may be written: the close is said, or the socket takes nothing.
@@ -94,9 +97,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    fn new(stream: TcpStream, early: Vec<u8>) -> Self {
+    /// `early` was read together with the handshake.
+    fn new(stream: Socket, early: Vec<u8>) -> Self {
         let decoder = Decoder::new(Role::Client, LIMITS, None);
-        Self { stream, decoder, early, input: vec![0; INPUT_BYTES].into(), output: Vec::new(), mute: false }
+        let (filled, mut input) = (early.len(), early);
+        input.resize(filled.max(INPUT_BYTES), 0);
+        Self { stream, decoder, input, filled, output: Vec::new(), mute: false }
     }
 
     pub(crate) fn push_text(&mut self, text: &str) {
@@ -121,48 +127,54 @@ impl Link {
         self.mute = true;
     }
 
-    /// Waits until there is something to read, or place for what is to be written.
-    pub(crate) async fn ready(&self) -> io::Result<()> {
-        let mut interest = Interest::READABLE;
-        if !self.early.is_empty() {
-            return Ok(());
+    /// Writes what is to be written, and waits until something has come or the connection has ended. Cancel-safe.
+    pub(crate) async fn ready(&mut self) -> Result<(), Loss> {
+        poll_fn(|cx| self.poll_ready(cx)).await
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+        self.write(cx);
+        if self.filled == 0 {
+            let mut buffer = ReadBuf::new(&mut self.input);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            self.filled = buffer.filled().len();
+            match read {
+                Err(error) => {
+                    return Poll::Ready(Err(Loss::Broken(format!("the connection broke: {error}"))));
+                }
+                Ok(()) if self.filled == 0 => {
+                    return Poll::Ready(Err(Loss::Broken("the connection ended without a word".into())));
+                }
+                Ok(()) => {}
+            }
         }
-        if !self.output.is_empty() {
-            interest |= Interest::WRITABLE;
-        }
-        self.stream.ready(interest).await.map(drop)
+        Poll::Ready(Ok(()))
     }
 
     /// Writes what the socket takes. If that is nothing any more, reading tells why: the server's last words may
     /// wait there.
-    pub(crate) fn write(&mut self) {
+    fn write(&mut self, cx: &mut Context<'_>) {
+        let mut stream = Pin::new(&mut self.stream);
         while !self.output.is_empty() {
-            match self.stream.try_write(&self.output) {
-                Ok(written) => drop(self.output.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => {
-                    self.mute = true;
-                    break;
+            match stream.as_mut().poll_write(cx, &self.output) {
+                Poll::Ready(Ok(written @ 1..)) => drop(self.output.drain(..written)),
+                Poll::Pending => return,
+                Poll::Ready(_) => {
+                    (self.mute, self.output) = (true, Vec::new());
+                    return;
                 }
             }
         }
         self.output = Vec::new();
+        // What it still holds is written when it is polled again.
+        let _ = stream.poll_flush(cx);
     }
 
-    /// Reads what there is, and gives each text to `message`. Answers whether anything came. An error is the end.
-    pub(crate) fn read(&mut self, mut message: impl FnMut(&str)) -> Result<bool, Loss> {
+    /// Gives each text that has come to `message`. An error is the end.
+    pub(crate) fn read(&mut self, mut message: impl FnMut(&str)) -> Result<(), Loss> {
         let mut input = std::mem::take(&mut self.input);
-        let mut early = std::mem::take(&mut self.early);
-        let bytes = match early.len() {
-            0 => match self.stream.try_read(&mut input) {
-                Ok(0) => return Err(Loss::Broken("the connection ended without a word".into())),
-                Ok(read) => &mut input[..read],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => &mut [],
-                Err(error) => return Err(broken(&error)),
-            },
-            _ => &mut early[..],
-        };
-        let outcome = self.take(bytes, &mut message).map(|()| !bytes.is_empty());
+        let filled = std::mem::take(&mut self.filled);
+        let outcome = self.take(&mut input[..filled], &mut message);
         self.input = input;
         outcome
     }
@@ -194,7 +206,7 @@ impl Link {
             let (code, loss) = end;
             self.push_close(code, "");
             // As far as the socket takes it at once: nothing follows.
-            self.write();
+            self.write(&mut Context::from_waker(Waker::noop()));
             return Err(loss);
         }
     }
@@ -203,8 +215,4 @@ impl Link {
 /// The server broke the framing.
 fn fault(code: CloseCode, why: &str) -> (CloseCode, Loss) {
     (code, Loss::Broken(format!("the server broke the WebSocket protocol: {why}")))
-}
-
-fn broken(error: &io::Error) -> Loss {
-    Loss::Broken(format!("the connection broke: {error}"))
 }
