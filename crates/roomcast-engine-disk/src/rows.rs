@@ -74,12 +74,14 @@ pub(crate) fn message(room: i64, row: &SqlRow<'_>) -> rusqlite::Result<Result<Ar
     Ok(Ok(Frame::sealed(seq.cast_unsigned(), Timestamp(ts.cast_unsigned()), body)))
 }
 
-/// The seq before a message, as the message itself says.
+/// The seq before a message, as the message itself says. Its data comes after that, and may say anything.
 pub(crate) fn prev(frame: &Frame) -> u64 {
-    let told = format!(",\"seq\":{},\"prev\":", frame.seq());
+    let seq = format!(",\"seq\":{}", frame.seq());
     let json = frame.json();
-    let Some(at) = memchr::memmem::find(json, told.as_bytes()) else { return frame.seq().saturating_sub(1) };
-    let digits = json[at + told.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    let told = memchr::memmem::find(json, seq.as_bytes())
+        .and_then(|at| json[at + seq.len()..].strip_prefix(b",\"prev\":"));
+    let Some(told) = told else { return frame.seq().saturating_sub(1) };
+    let digits = told.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0_u64, |number, digit| number.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')))
 }
 

@@ -6,4 +6,5 @@ mod conformance;
 mod crashes;
 mod damage;
 mod limits;
+mod reading;
 mod support;

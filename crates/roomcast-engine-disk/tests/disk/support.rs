@@ -94,11 +94,19 @@ impl Room {
         self.append(content, None)
     }
 
+    /// Says something that is JSON already.
+    pub(crate) fn say_json(&self, json: &str) -> Result<Delivered, AppendError> {
+        conformance::wait(self.append_at(NOW, json, None))
+    }
+
     fn append(&self, content: &str, id: Option<&str>) -> Ticket<Result<Delivered, AppendError>> {
-        let data = |out: &mut Vec<u8>| out.extend_from_slice(format!("{content:?}").as_bytes());
-        let draft = Draft::new(("text", id, "r"), NOW.wall, data);
-        let key = id.map(|id| Key::new(("ada", id), ("text", content)));
-        self.0.append(NOW, draft, key)
+        self.append_at(NOW, &format!("{content:?}"), id)
+    }
+
+    fn append_at(&self, now: Now, json: &str, id: Option<&str>) -> Ticket<Result<Delivered, AppendError>> {
+        let draft = Draft::new(("text", id, "r"), now.wall, |out| out.extend_from_slice(json.as_bytes()));
+        let key = id.map(|id| Key::new(("ada", id), ("text", json)));
+        self.0.append(now, draft, key)
     }
 
     pub(crate) fn epoch(&self) -> String {
