@@ -127,7 +127,9 @@ impl Disk {
 
 impl Open {
     fn close(&self, patience: Duration) -> bool {
-        let Some(Thread { handle, ended }) = self.thread.lock().take() else { return true };
+        // Held until the end: who closes it meanwhile waits, too.
+        let mut thread = self.thread.lock();
+        let Some(Thread { handle, ended }) = thread.take() else { return true };
         self.logs.inbox().close();
         if ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::error!(

@@ -69,7 +69,7 @@ pub(crate) struct Store {
     pub(crate) acked: Acked,
     readers: Arc<Readers>,
     /// Held as long as the store is open.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -141,8 +141,28 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Before the directory is given up.
+        self.readers.close();
+    }
+}
+
+/// A locked file.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close the file is not enough: a process that this one has just begun has it too, for a moment.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "can't give the directory up");
+        }
+    }
+}
+
 /// Takes the directory for this process; the system gives it back however the process ends.
-fn lock(directory: &Path) -> Result<File, OpenError> {
+fn lock(directory: &Path) -> Result<Lock, OpenError> {
     let refused = |error| OpenError::Directory { directory: directory.into(), error };
     let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
@@ -161,7 +181,7 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     }
     // Only a hint for the message above.
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(refused)?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 fn make(connection: &Connection) -> rusqlite::Result<()> {

@@ -30,9 +30,9 @@ const SYNC_AGAIN: Duration = Duration::from_secs(1);
 const WAL_BYTES_ALARM: u64 = 256 * 1024 * 1024;
 
 pub(crate) struct Writer {
-    store: Store,
-    /// None after a failure, until it can be opened again.
+    /// None after a failure, until it can be opened again. Goes before the store, which gives the directory up.
     connection: Option<Connection>,
+    store: Store,
     /// Whether the connection syncs its commits.
     syncing: bool,
     logs: Arc<Logs>,

@@ -1,6 +1,11 @@
 //! Damage that is planted between two runs, and stores that can't be opened: each is named, none is a wrong answer.
 
-use std::fs;
+use std::{
+    fs,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use roomcast_engine_disk::{Disk, OpenError, Settings};
 use roomcast_hub::{
@@ -142,4 +147,22 @@ fn a_directory_that_cant_be_made_is_named() {
     fs::write(&path, "a file").unwrap();
     let told = open_with(&path.join("data"), Settings::default()).unwrap_err();
     assert!(matches!(told, OpenError::Directory { .. }), "{told}");
+}
+
+#[test]
+fn a_directory_is_free_once_its_store_is_closed_whatever_this_process_has_begun() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // A process that begins has every file of this one until it is its own.
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                Command::new("true").status().unwrap();
+            }
+        });
+        let opened = (0..100).try_for_each(|_| open_with(&path, Settings::default()).map(drop));
+        ended.store(true, Ordering::Relaxed);
+        opened.unwrap();
+    });
 }

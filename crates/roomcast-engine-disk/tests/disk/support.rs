@@ -4,7 +4,7 @@ use std::{
     cell::RefCell,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,10 +19,6 @@ use tempfile::TempDir;
 
 /// How long a disk may take at the end of a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Held while a process begins: until then it has every lock that this one has, those of stores that are closed
-/// meanwhile, too.
-static SPAWNING: Mutex<()> = Mutex::new(());
 
 /// Directories that last as long as this.
 #[derive(Default)]
@@ -40,11 +36,8 @@ impl Directories {
 /// Copies a store as it stands. By another process: to open the database's file in this one, and to close it,
 /// would take SQLite's locks away.
 pub(crate) fn copy(from: &Path, to: &Path) {
-    let mut copying = {
-        let _nobody_opens = SPAWNING.lock().unwrap();
-        Command::new("cp").arg("-r").args([from, to]).spawn().unwrap()
-    };
-    assert!(copying.wait().unwrap().success());
+    let copied = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
+    assert!(copied.success());
 }
 
 pub(crate) fn open(path: &Path) -> Disk {
@@ -52,7 +45,6 @@ pub(crate) fn open(path: &Path) -> Disk {
 }
 
 pub(crate) fn open_with(path: &Path, settings: Settings) -> Result<Disk, OpenError> {
-    let _nobody_spawns = SPAWNING.lock().unwrap();
     Disk::open(path, settings)
 }
 
