@@ -18,7 +18,7 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
     io::AsyncBufReadExt as _,
@@ -30,6 +30,7 @@ use tower::ServiceExt as _;
 use crate::{
     proxies::{Client, TrustedProxy},
     server::{Doors, Open, Settings},
+    stall::{Attended, attended},
     takeover::{Socket, Takeover},
     tls::Tls,
 };
@@ -187,7 +188,12 @@ async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
     let (settings, limits) = (&doors.settings, doors.hub.limits());
     let below = Below::of(&peer, settings);
     let asked = below.asked.clone();
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let answer = service(router, below);
+    let attend = |request| {
+        let answer = answer(request);
+        async { answer.await.map(attended) }
+    };
+    let connection = http2::Builder::new(Attended(limits.write_stall_timeout))
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(limits.ping_interval))
         .keep_alive_timeout(limits.pong_timeout)
@@ -195,8 +201,7 @@ async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
         .max_header_list_size(settings.head_bytes_max as u32)
         .max_send_buf_size(settings.http2_stream_buffer_bytes)
         .enable_connect_protocol()
-        // One stream that takes nothing must not end its neighbours, so nothing may cut the whole.
-        .serve_connection(io, service_fn(service(router, below)));
+        .serve_connection(io, service_fn(attend));
     let shut_down = |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
     // Hyper gives a head a deadline over HTTP/1.1 alone.
     let silence = async {

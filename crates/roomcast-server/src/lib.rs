@@ -14,6 +14,7 @@ mod query;
 mod sdk;
 mod server;
 mod short_lived;
+mod stall;
 mod takeover;
 mod tls;
 mod websocket;

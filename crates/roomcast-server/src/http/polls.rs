@@ -1,12 +1,12 @@
 //! `/poll`: rooms by long polling. A poll is one read at a position; nothing of it is left when it is answered, and
 //! a lost answer is asked again.
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
 use http::Uri;
 use hyper::body::Bytes;
-use roomcast_hub::{Line, Stream};
+use roomcast_hub::{Line, Room, Stream};
 use roomcast_protocol::{
     Code, Object, Positions, Wire, push_list,
     server::{Members, standings},
@@ -83,8 +83,11 @@ impl Poll<'_> {
     async fn watch(&self, mut stream: Stream, deadline: Instant) -> Result<Option<Polled>, Problem> {
         let of_room = |error| Problem::of_room(error, self.api.app.hub.limits());
         let is_reset = stream.seats().iter().any(|seat| seat.joined.reset.is_some());
+        let mut is_parked = false;
         loop {
-            let renewal = self.lease(&stream).map_or(deadline, |lease| Instant::now() + lease / 2);
+            let lease = self.lease(&stream, is_parked);
+            is_parked = true;
+            let renewal = lease.map_or(deadline, |lease| Instant::now() + lease / 2);
             let mut rosters = self.changed_rosters(&stream);
             let mut look = renewal.min(deadline);
             if self.can_wait(&stream, &rosters) {
@@ -113,11 +116,13 @@ impl Poll<'_> {
         self.begun + CROWD_INTERVAL
     }
 
-    /// The session is there, if it says so, for as long as its poll is parked and for a lease after that. Answers
-    /// the shortest lease.
-    fn lease(&self, stream: &Stream) -> Option<Duration> {
+    /// The session is there, if it says so, for as long as its poll is parked and for a lease after that, unless it
+    /// says meanwhile that it goes. Answers the shortest lease.
+    fn lease(&self, stream: &Stream, is_parked: bool) -> Option<Duration> {
         let seats = if self.asked.presence { stream.seats() } else { &[] };
-        seats.iter().map(|seat| seat.room.lease(&self.asked.caller.0, None)).min()
+        let who = &self.asked.caller.0;
+        let lease = |room: &Arc<Room>| if is_parked { room.prolong(who) } else { room.lease(who, None) };
+        seats.iter().map(|seat| lease(&seat.room)).min()
     }
 
     /// The rosters that the client must be told: none, unless it asks for presence.
