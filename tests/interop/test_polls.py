@@ -151,6 +151,19 @@ async def test_presence_is_a_lease_and_told_by_its_version(dev, browse, connect,
     assert ada.all({"type": "presence", "data": {"event": "leave"}}) == []
 
 
+async def test_who_goes_while_a_poll_is_parked_stays_away(dev, browse, room):
+    bob = browse(dev, user="bob", session="b" * 22)
+    answer = await bob.poll(room, presence=1)
+    v = answer["presence"]["v"]
+    polling = asyncio.create_task(
+        bob.poll(room, presence=1, since=answer["position"], v=v, timeout=PARKED_SECONDS)
+    )
+    await parked(browse(dev))
+    await bob.call("DELETE", f"/rooms/{room}/presence")
+    assert (await asyncio.wait_for(polling, 5))["presence"]["members"] == []
+    assert (await browse(dev, user="ada").call("GET", f"/rooms/{room}/presence")).json()["count"] == 0
+
+
 async def test_a_crowd_is_told_at_most_once_a_second(serve, browse, connect, room):
     rule = OPEN | {"presence": {"roster_max": 2, "grace_seconds": 0}}
     server = serve(rooms=[rule], engine="memory", limits={"sends_per_second": 0})

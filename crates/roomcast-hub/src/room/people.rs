@@ -110,6 +110,12 @@ impl Room {
         self.rule.presence.lease
     }
 
+    /// The same for a session that came before: one that has gone meanwhile stays away.
+    pub fn prolong(self: &Arc<Self>, who: &Identity) -> Duration {
+        let is_member = self.people.lock().roster.has(who);
+        if is_member { self.lease(who, None) } else { self.rule.presence.lease }
+    }
+
     /// A session without a socket goes.
     pub fn unlease(self: &Arc<Self>, who: &Identity) {
         let now = self.shared.now();
