@@ -50,8 +50,8 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   let reason: TokenReason = "connect";
   /** The server has refused a fresh token, and one more is being tried. */
   let isSecondToken = false;
-  /** When the server said to come back. */
-  let comebackAt: number | undefined;
+  /** How long to wait after the server's close, if it said so. */
+  let comebackMs: number | undefined;
   let heardAt = 0;
   let pingMs = 0;
   /** Which transport is tried, and which first: what has worked. */
@@ -139,7 +139,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     tries = host.heldUntil = 0;
     isSecondToken = false;
     reason = "connect";
-    comebackAt = undefined;
+    comebackMs = undefined;
     enter("online");
     beat();
     flush();
@@ -157,7 +157,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     if (type !== "system") return seats.get(room)?.take(message);
     const { event } = data;
     if (event === "welcome") welcomed(data);
-    else if (event === "draining") comebackAt = io.now() + data.reconnect_in * 1000;
+    else if (event === "draining") comebackMs = data.reconnect_in * 1000;
     else if (event === "expiring") refresh();
     else seats.get(room || data.room)?.take(message);
   }
@@ -240,9 +240,8 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     if (!how || isForGood || tries >= retries) return end(error);
     drop();
     if (code === 1006 && hasLink && !isWelcomed && fall()) return connect();
-    const told = comebackAt && Math.max(0, comebackAt - io.now());
-    const retryIn = told ?? backoff(tries++, base, max, io.random());
-    comebackAt = undefined;
+    const retryIn = comebackMs ?? backoff(tries++, base, max, io.random());
+    comebackMs = undefined;
     enter("waiting", { error, retryIn });
     arm(retryIn, connect);
   }

@@ -113,7 +113,7 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
     if (joining) return;
     joining = true;
     host.ask(start(), (answer) => {
-      if (answer) answer.type === "ack" ? joined(answer.data) : refused(refusal(answer));
+      if (answer && !why) answer.type === "ack" ? joined(answer.data) : refused(refusal(answer));
     });
   }
 

@@ -5,7 +5,7 @@ import { createClient } from "../dist/client.js";
 export const settled = () => new Promise((then) => setImmediate(then));
 
 /** Time that only passes when it is told to, and chance that is always the same. */
-function virtualIo(earlyMs) {
+export function virtualIo(earlyMs) {
   let now = 1_000;
   let timers = [];
   let seen = () => {};

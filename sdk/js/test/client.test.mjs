@@ -66,7 +66,7 @@ test("comes back when the server said", async () => {
   link().system("draining", { reconnect_in: 0.7 });
   await pass(200);
   await link().break(1012, "restart: bye");
-  equal(states.at(-1), "waiting 500");
+  equal(states.at(-1), "waiting 700", "after the close, not after it was told");
 });
 
 test("a try that takes too long is given up, and what it says later is passed over", async () => {
