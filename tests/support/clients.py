@@ -280,6 +280,11 @@ class Client:
         await self.closed()
         await self.peer.release()
 
+    async def drop(self):
+        """Lets go of it, whatever state its library is in."""
+        self._pump.cancel()
+        await self.peer.release()
+
 
 def lately(seen):
     """The last messages, each shortened, to be read by people."""

@@ -1,15 +1,39 @@
-"""Proxies in front of a server that cut after a number of bytes, or of datagrams, or stall. They know nothing of what
-passes."""
+"""Proxies in front of a server that cut after a number of bytes, or of datagrams, stall, or spoil what passes. They know
+nothing of what it is."""
 
 import asyncio
+import random
 import socket
 
 # Little, so that what is stalled waits in the server and not on the way.
 STALLING_BUFFER_BYTES = 4096
 
 
+class Noise:
+    """Turns one bit of about one byte in `every`, the same ones for the same seed. `turned` is how many it has."""
+
+    def __init__(self, seed, every):
+        self.random, self.every, self.turned = random.Random(seed), every, 0
+        self.next = self._distance()
+
+    def __call__(self, data):
+        data = bytearray(data)
+        while self.next < len(data):
+            data[self.next] ^= 1 << self.random.randrange(8)
+            self.turned += 1
+            self.next += self._distance()
+        self.next -= len(data)
+        return bytes(data)
+
+    def _distance(self):
+        return self.random.randint(1, 2 * self.every)
+
+
 class Wire:
-    """`port` leads to the server. `passed` is what that has said; after `budget` bytes of it a connection is cut."""
+    """`port` leads to the server. `passed` is what that has said; after `budget` bytes of it a connection is cut.
+    `up` and `down` make of what passes what arrives, such as `Noise`."""
+
+    up = down = staticmethod(bytes)
 
     def __init__(self, server, budget=None):
         self.server, self.budget = server, budget
@@ -44,6 +68,8 @@ class Wire:
 class UdpWire(asyncio.DatagramProtocol):
     """The same for one client over UDP: `passed` are datagrams, and `budget` is a number of them."""
 
+    up = down = staticmethod(bytes)
+
     def __init__(self, budget):
         self.budget, self.passed = budget, []
         self.client, self.far = None, None
@@ -75,13 +101,13 @@ class UdpWire(asyncio.DatagramProtocol):
     def datagram_received(self, data, address):
         self.client = address
         if not self.is_cut:
-            self.far.sendto(data)
+            self.far.sendto(self.up(data))
 
     def told(self, data):
         """The server says something."""
         if not self.is_cut:
             self.passed.append(data)
-            self.near.sendto(data, self.client)
+            self.near.sendto(self.down(data), self.client)
 
     def close(self):
         self.near.abort()
@@ -123,6 +149,7 @@ class Near(asyncio.Protocol):
             self.transport.abort()
 
     def data_received(self, data):
+        data = self.wire.up(data)
         if self.far:
             self.far.transport.write(data)
         else:
@@ -153,6 +180,7 @@ class Far(asyncio.Protocol):
             self.cut()
 
     def data_received(self, data):
+        data = self.wire.down(data)
         if self.left is not None:
             data = data[: self.left]
             self.left -= len(data)
