@@ -72,8 +72,8 @@ pub struct Client<I, T> {
     backoff: Backoff,
     heart: Heart,
     ping_interval: Duration,
-    /// When the server said to come back.
-    comeback_ms: Option<u64>,
+    /// How long to wait after the server's close, if it said so.
+    comeback: Option<Duration>,
     token: Option<Arc<str>>,
     /// Why the next token is fetched.
     why: Why,
@@ -96,7 +96,7 @@ impl<I: Inbox, T> Client<I, T> {
             backoff: settings.backoff.clone(),
             heart: Heart::Heard(0),
             ping_interval: Duration::ZERO,
-            comeback_ms: None,
+            comeback: None,
             token: match &settings.token {
                 Token::Fixed(token) => Some(token.clone()),
                 Token::None | Token::Fetched => None,
@@ -348,7 +348,7 @@ impl<I: Inbox, T> Client<I, T> {
             }
             (Incoming::Ack(id, data), _) => self.answered(room, &id, Ok(data.get().into())),
             (Incoming::Error(id, refused), _) => self.refused(now_ms, room, &id, refused),
-            (Incoming::Draining(reconnect_in), _) => self.comeback_ms = Some(now_ms + millis(reconnect_in)),
+            (Incoming::Draining(reconnect_in), _) => self.comeback = Some(reconnect_in),
             (Incoming::Expiring, _) => self.expiring(),
             (Incoming::Kicked(reason), Some(_)) => self.finish_named(room, Event::Left { reason }),
             (Incoming::Reset { reason, position }, Some(reading)) => reading.reset(reason, position),
@@ -382,7 +382,7 @@ impl<I: Inbox, T> Client<I, T> {
         self.heart = Heart::Heard(now_ms);
         self.ping_interval = ping_interval;
         self.backoff.reset();
-        (self.comeback_ms, self.second_token, self.held_until_ms) = (None, false, 0);
+        (self.comeback, self.second_token, self.held_until_ms) = (None, false, 0);
         self.why = Why::Connect;
         self.tell(Status::Connected { user });
     }
@@ -441,10 +441,9 @@ impl<I: Inbox, T> Client<I, T> {
             }
             _ => return self.end(Ended { code: loss.code(), reason: loss.to_string() }),
         }
-        let backoff_ms = now_ms + millis(self.backoff.next(random));
-        let until_ms = self.comeback_ms.take().map_or(backoff_ms, |told_ms| told_ms.max(now_ms));
-        self.phase = Phase::Waiting { until_ms };
-        self.tell(Status::Waiting { retry_in: Duration::from_millis(until_ms - now_ms), cause: loss });
+        let retry_in = self.comeback.take().unwrap_or_else(|| self.backoff.next(random));
+        self.phase = Phase::Waiting { until_ms: now_ms + millis(retry_in) };
+        self.tell(Status::Waiting { retry_in, cause: loss });
     }
 
     /// What was asked on the connection goes again, or is answered that nobody knows.

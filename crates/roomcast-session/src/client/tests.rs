@@ -198,7 +198,11 @@ fn comes_back_when_the_server_said() {
     bench.say(&json!({"type":"system","data":{"event":"draining","reconnect_in":0.7}}));
     bench.wait(200);
     bench.lose(Loss::Closed(1012, "restart: bye".into()));
-    assert_eq!(bench.outputs(), ["waiting 500ms"]);
+    assert_eq!(bench.outputs(), ["waiting 700ms"], "after the close, not after it was told");
+    bench.wait(700);
+    bench.outputs();
+    bench.lose(broken());
+    assert_eq!(bench.outputs(), ["waiting 2s"], "once, and it counts for no try");
 }
 
 #[test]
