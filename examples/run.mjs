@@ -21,7 +21,7 @@ const EXAMPLES = dirname(fileURLToPath(import.meta.url));
 const [, , name = ""] = process.argv;
 const folder = join(EXAMPLES, name);
 /** What goes to Roomcast, and to the back end; the rest are files. */
-const ROOMCAST = /^\/(sdk\.js|ws|events|poll|rooms)(?=[/?]|$)/;
+const ROOMCAST = /^\/(sdk\.js|sdk|ws|events|poll|rooms)(?=[/?]|$)/;
 const BACK_END = /^\/api\//;
 const KINDS = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 

@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 
 import { openPlayground, startBrowser } from "../browser/support.mjs";
 
+assert.ok(process.env.ROOMCAST_BIN, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)");
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 let browser;
@@ -29,18 +30,21 @@ export function stage() {
 
 /** Runs the command of a README that has these words, on any free port, until the file's tests are over. Answers its address. */
 export async function start(readme, words) {
-  assert.ok(process.env.ROOMCAST_BIN, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)");
   const text = readFileSync(`${ROOT}/examples/${readme}`, "utf8");
   const command = text.match(/^```sh\n([^]*?)^```$/gm)?.join("\n").split("\n").find((line) => line.includes(words));
   assert.ok(command, `examples/${readme} has no command with "${words}"`);
-  const [program, ...rest] = command.split(/\s+#/)[0].split(" ");
-  const child = spawn(program, rest, { cwd: ROOT, env: { ...process.env, PORT: "0" }, stdio: ["ignore", "pipe", "inherit"] });
+  return run(...command.split(" "));
+}
+
+/** Runs a program until the file's tests are over. Answers the address that it says. */
+export async function run(program, ...words) {
+  const child = spawn(program, words, { cwd: ROOT, env: { ...process.env, PORT: "0" }, stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   running.push(async () => {
     child.kill();
     await exited;
   });
-  return Promise.race([addressIn(child.stdout), exited.then(([code]) => assert.fail(`${command} ended with ${code}`))]);
+  return Promise.race([addressIn(child.stdout), exited.then(([code]) => assert.fail(`${program} ended with ${code}`))]);
 }
 
 async function addressIn(output) {

@@ -30,6 +30,11 @@ pub(crate) fn echo_server() -> PathBuf {
     target().join("release/examples/ws_echo")
 }
 
+/// The release build of the example that has rooms inside an app of its own.
+pub(crate) fn embedder() -> PathBuf {
+    target().join("release/examples/embed")
+}
+
 /// A program of the Python environment, such as `pytest`.
 pub(crate) fn python(program: &str) -> PathBuf {
     scratch().join("venv/bin").join(program)

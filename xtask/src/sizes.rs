@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use crate::place;
 
 const LINES_MAX: usize = 700;
-const FOLDERS: [&str; 4] = ["crates", "xtask", "tests", "sdk"];
+const FOLDERS: [&str; 5] = ["crates", "xtask", "tests", "sdk", "examples"];
 const KINDS: [&str; 5] = ["rs", "py", "mjs", "js", "ts"];
-const NOT_OURS: [&str; 3] = ["node_modules", "target", "dist"];
+const NOT_OURS: [&str; 4] = ["node_modules", "target", "dist", ".venv"];
 
 /// Names the files of more than [`LINES_MAX`] lines.
 pub(crate) fn hint() {

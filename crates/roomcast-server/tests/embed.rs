@@ -120,5 +120,16 @@ fn a_message_goes_through_an_app_that_embeds_rooms() {
 #[test]
 fn the_app_s_own_pages_are_still_its_own() {
     let answer = Example::start().request("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    assert!(answer.ends_with("an app of your own; its live part is at /realtime/ws"), "{answer}");
+    assert!(answer.contains("<title>Orders</title>"), "{answer}");
+}
+
+#[test]
+fn what_the_app_publishes_reaches_the_room() {
+    let example = Example::start();
+    let mut ada = example.join("orders");
+    let answer = example.request(
+        "POST /orders HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    );
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    assert_eq!(next_of(&mut ada, "order")["data"], json!({"number": 1}));
 }
