@@ -60,7 +60,7 @@ const written = (at: Place) => (at && typeof at === "object" ? `${at.epoch}.${at
 /** A position as it was kept; what is none is one of a log that there never was, and so a gap. */
 const read = (at: Position | string | undefined): Position | undefined => {
   if (typeof at !== "string") return at;
-  const [, epoch = "0", seq = 0] = /^([\w-]{1,32})\.(\d+)$/.exec(at) ?? [];
+  const [, epoch = "0", seq = 0] = /^([\w-]{1,32})\.(\d{1,15})$/.exec(at) ?? [];
   return { epoch, seq: +seq };
 };
 

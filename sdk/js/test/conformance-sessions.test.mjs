@@ -1,15 +1,14 @@
 // Runs the traces of `conformance/sessions.json` through the client and its WebSocket link: a socket, a clock and a
 // chance of their own, nothing else is replaced. How a trace is read stands in `conformance/README.md`.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { createClient } from "../dist/client.js";
 import { websocket } from "../dist/ws.js";
 import { settled, virtualIo } from "./bench.mjs";
-import { matches, substituted } from "./conformance.mjs";
+import { matches, substituted, vectors } from "./conformance.mjs";
 
-const { where, groups } = JSON.parse(readFileSync(new URL("../../../conformance/sessions.json", import.meta.url), "utf8"));
+const { where, groups } = vectors("sessions.json");
 const traces = new Map(groups.flatMap((group) => group.traces).map((trace) => [trace.name, trace]));
 
 /** What a room, a send and the client tell; between these there is no order. */
