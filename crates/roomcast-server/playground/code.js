@@ -4,15 +4,18 @@ import { byId, copyOnClick, el } from "./dom.js";
 import { MENU, RECIPES } from "./recipes.js";
 import { coloured } from "./syntax.js";
 
-/** @import { Happening, Scene } from "./recipes.js" */
+/** @import { Happening, Language, Scene } from "./recipes.js" */
+
+/** What colours a language has. @type {Record<Language, "js"|"curl">} */
+const GRAMMARS = { sdk: "js", js: "js", curl: "curl" };
 
 export class CodePanel {
   #menu = byId("recipe", HTMLSelectElement);
   #caption = byId("code-caption", HTMLElement);
   #text = byId("code-text", HTMLElement);
   #panel = byId("code-panel", HTMLElement);
-  #tabs = [byId("tab-js", HTMLElement), byId("tab-curl", HTMLElement)];
-  /** @type {"js"|"curl"} */ #language = "js";
+  #tabs = /** @type {Language[]} */ (["sdk", "js", "curl"]).map((language) => ({ language, tab: byId(`tab-${language}`, HTMLElement) }));
+  /** @type {Language} */ #language = "sdk";
   /** @type {Happening} */ #latest = "join";
   /** @type {Scene} */ #scene;
 
@@ -21,9 +24,9 @@ export class CodePanel {
     this.#scene = scene;
     this.#fillMenu();
     this.#menu.addEventListener("change", () => this.#show());
-    for (const tab of this.#tabs) {
-      tab.addEventListener("click", () => this.#choose(tab));
-      tab.addEventListener("keydown", (event) => this.#moveTab(event));
+    for (const [index, { language, tab }] of this.#tabs.entries()) {
+      tab.addEventListener("click", () => this.#choose(language));
+      tab.addEventListener("keydown", ({ key }) => this.#walk(index, key));
     }
     copyOnClick(byId("code-copy", HTMLButtonElement), () => this.#text.textContent);
     this.#show();
@@ -47,25 +50,26 @@ export class CodePanel {
   #show() {
     const recipe = RECIPES[/** @type {Happening} */ (this.#menu.value) || this.#latest];
     this.#caption.textContent = recipe.caption(this.#scene);
-    this.#text.replaceChildren(coloured(recipe[this.#language](this.#scene), this.#language));
+    this.#text.replaceChildren(coloured(recipe[this.#language](this.#scene), GRAMMARS[this.#language]));
   }
 
-  /** @param {HTMLElement} chosen */
+  /** @param {Language} chosen */
   #choose(chosen) {
-    this.#language = chosen.id === "tab-js" ? "js" : "curl";
-    for (const tab of this.#tabs) {
-      tab.ariaSelected = String(tab === chosen);
-      tab.tabIndex = tab === chosen ? 0 : -1;
+    this.#language = chosen;
+    for (const { language, tab } of this.#tabs) {
+      tab.ariaSelected = String(language === chosen);
+      tab.tabIndex = language === chosen ? 0 : -1;
     }
-    this.#panel.setAttribute("aria-labelledby", chosen.id);
+    this.#panel.setAttribute("aria-labelledby", `tab-${chosen}`);
     this.#show();
   }
 
-  /** Arrow keys walk along the tabs. @param {KeyboardEvent} event */
-  #moveTab(event) {
-    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-    const other = this.#tabs.find((tab) => tab !== event.currentTarget);
-    other?.focus();
-    if (other) this.#choose(other);
+  /** Arrow keys walk along the tabs, and round. @param {number} index @param {string} key */
+  #walk(index, key) {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[key];
+    const next = step && this.#tabs.at((index + step) % this.#tabs.length);
+    if (!next) return;
+    next.tab.focus();
+    this.#choose(next.language);
   }
 }

@@ -5,8 +5,17 @@
  */
 import { el, initials, stickToEnd, timeOf, toneOf } from "./dom.js";
 
-/** @import { Envelope } from "./protocol.js" */
-/** @import { Send } from "./client.js" */
+/** @import { Ack } from "./types/sdk.js" */
+/** @import { Envelope, Refusal } from "./protocol.js" */
+/**
+ * A message on its way: `waiting` for a connection, `sending` until the answer, then `delivered` or `refused`.
+ * @typedef {object} Send
+ * @property {string} id
+ * @property {Record<string, any>} data
+ * @property {"waiting"|"sending"|"delivered"|"refused"} state
+ * @property {Ack} [ack]
+ * @property {Refusal} [refusal] why it isn't sent, or not yet
+ */
 /**
  * @typedef {object} Row
  * @property {HTMLLIElement} element
@@ -66,7 +75,7 @@ export class MessageLog {
   message(message) {
     const { seq, id, data, timestamp = Date.now() / 1000 } = message;
     const own = id !== undefined && data.author === this.#me ? this.#pending.get(id) : undefined;
-    if (own) return this.#arrived(own, seq ?? null, timestamp, false);
+    if (own) return this.#arrived(own, seq, timestamp, false);
     if (seq !== undefined && this.#seqs.has(seq)) return;
     const row = this.#row(String(data.author ?? ""), contentOf(message));
     this.#meta(row, timestamp, seq === undefined ? "" : this.#tick(row, seq));
@@ -79,7 +88,7 @@ export class MessageLog {
     row.element.dataset.state = send.state;
     if (send.ack) {
       this.#pending.delete(send.id);
-      return this.#arrived(row, send.ack.seq ?? null, send.ack.timestamp, send.ack.duplicate ?? false);
+      return this.#arrived(row, send.ack.seq, send.ack.timestamp, send.ack.duplicate);
     }
     if (row.settled) return;
     const tick = el("span", "tick", TICKS[send.state] ?? "");
@@ -96,13 +105,13 @@ export class MessageLog {
     return row;
   }
 
-  /** An own message has its place. @param {Row} row @param {number|null} seq @param {number} timestamp @param {boolean} duplicate */
+  /** An own message has its place. @param {Row} row @param {number|undefined} seq @param {number} timestamp @param {boolean} duplicate */
   #arrived(row, seq, timestamp, duplicate) {
     if (row.settled) return;
     row.element.dataset.state = "delivered";
-    this.#meta(row, timestamp, seq === null ? el("span", "tick", "delivered") : this.#tick(row, seq, duplicate));
+    this.#meta(row, timestamp, seq === undefined ? el("span", "tick", "delivered") : this.#tick(row, seq, duplicate));
     this.#rows.splice(this.#rows.indexOf(row), 1);
-    this.#place(Object.assign(row, { seq, settled: true }));
+    this.#place(Object.assign(row, { seq: seq ?? null, settled: true }));
   }
 
   /** Puts a row where its seq belongs: before what is on its way, and before greater seqs. @param {Row} row */

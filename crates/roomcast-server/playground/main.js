@@ -3,9 +3,9 @@
  * Puts the page together: two people side by side, or one who is named in the address, `?user=ada`; the room,
  * `?room=general`; and the inspector that watches them.
  */
+import { kindsOf } from "./cable.js";
 import { CodePanel } from "./code.js";
 import { byId } from "./dom.js";
-import { transportsOf } from "./links.js";
 import { Person } from "./person.js";
 import { ROOM_NAME } from "./protocol.js";
 import { Wire } from "./wire.js";
@@ -22,11 +22,11 @@ let room = address.get("room") || "general";
 
 const names = alone ? { solo: alone } : JSON.parse(sessionStorage.getItem(NAMES_KEY) ?? '{"left":"Ada","right":"Grace"}');
 const over = JSON.parse(sessionStorage.getItem(TRANSPORTS_KEY) ?? "{}");
-const transports = await transportsOf(base);
+const kinds = await kindsOf(base);
 const wire = new Wire();
-const code = new CodePanel({ base, room, user: alone ?? names.left, transport: transports[0].name });
-const people = Object.entries(names).map(([slot, name]) => new Person({ slot, name, room, base, transports, over: over[slot] }, {
-  frame: (person, direction, text) => wire.frame(person, direction, text),
+const code = new CodePanel({ base, room, user: alone ?? names.left, transport: kinds[0].name });
+const people = Object.entries(names).map(([slot, name]) => new Person({ slot, name, room, base, kinds, over: over[slot] }, {
+  frame: (person, direction, text, envelope) => wire.frame(person, direction, text, envelope),
   link: (person, text) => wire.link(person, text),
   happened: (what, scene) => code.happened(what, scene),
   changed: remember,
@@ -37,7 +37,7 @@ const people = Object.entries(names).map(([slot, name]) => new Person({ slot, na
 function remember(person) {
   wire.person(person.slot, person.name);
   names[person.slot] = person.name;
-  over[person.slot] = person.transport.name;
+  over[person.slot] = person.kind.name;
   sessionStorage.setItem(TRANSPORTS_KEY, JSON.stringify(over));
   if (alone) address.set("user", person.name);
   else sessionStorage.setItem(NAMES_KEY, JSON.stringify(names));
@@ -46,7 +46,7 @@ function remember(person) {
 
 /** The link to another tab names somebody who isn't here yet. */
 function inviteAnother() {
-  const here = new Set(people.flatMap(({ roster }) => [...roster.members.keys()]));
+  const here = new Set(people.flatMap(({ company }) => company));
   const user = VISITORS.find((name) => !here.has(name)) ?? `Guest ${here.size + 1}`;
   byId("another-tab", HTMLAnchorElement).href = `./?${new URLSearchParams({ user, room })}`;
 }
@@ -88,7 +88,6 @@ byId("people", HTMLElement).append(...people.map(({ root }) => root));
 for (const person of people) {
   wire.person(person.slot, person.name);
   person.root.addEventListener("focusin", () => attend(person));
-  person.connect();
 }
 attend(people[0]);
 inviteAnother();

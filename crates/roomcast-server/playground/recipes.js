@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * The code that does what just happened: in a browser without a library, over the transport it happened on, and in a
- * shell with curl. Every snippet runs as it stands. Pure.
+ * The code that does what just happened: with the SDK, in a browser without a library, over the transport it happened
+ * on, and in a shell with curl. Every snippet runs as it stands. Pure.
  */
+import { SDK } from "./sdk-snippets.js";
 import { contentOf, httpUrl, sinceOf, snippet } from "./snippets.js";
 import { showHidden } from "./syntax.js";
 
@@ -17,7 +18,8 @@ import { showHidden } from "./syntax.js";
  * @property {Record<string, any>} [data] of the message sent
  * @property {Position|null} [position] where the reader stands
  */
-/** @typedef {{caption: (scene: Scene) => string, js: (scene: Scene) => string, curl: (scene: Scene) => string}} Recipe */
+/** @typedef {"sdk"|"js"|"curl"} Language */
+/** @typedef {Record<"caption"|Language, (scene: Scene) => string>} Recipe */
 /** @typedef {"join"|"send"|"typing"|"resume"|"presence"} Happening */
 
 /** Names as in the menu. @type {Record<Happening, string>} */
@@ -33,26 +35,31 @@ export const MENU = {
 export const RECIPES = {
   join: {
     caption: ({ user, room }) => `${user} joined ${room} and asked for its newest 50 messages.`,
+    sdk: SDK.join,
     js: (scene) => snippet("join", scene),
     curl: (scene) => read(scene, { last: "50" }),
   },
   send: {
     caption: ({ user, room }) => `${user} wrote to ${room}.`,
+    sdk: SDK.send,
     js: (scene) => snippet("send", scene),
     curl: (scene) => post(scene, "/messages", { type: "text", data: contentOf(scene) }),
   },
   typing: {
     caption: ({ user, room }) => `${user} is typing in ${room}; said at most once a second, over after 5.`,
+    sdk: SDK.typing,
     js: (scene) => snippet("typing", scene),
     curl: (scene) => post(scene, "/typing", { typing: true }),
   },
   resume: {
     caption: ({ user, position }) => `${user} came back and asked for everything after ${position?.seq ?? "the last message read"}.`,
+    sdk: SDK.resume,
     js: (scene) => snippet("resume", scene),
     curl: (scene) => read(scene, { since: sinceOf(scene) }),
   },
   presence: {
     caption: ({ room, transport }) => `Who is in ${room}. ${PRESENCE[transport] ?? PRESENCE.websocket}`,
+    sdk: SDK.presence,
     js: (scene) => snippet("presence", scene),
     curl: (scene) => `curl ${shell(httpUrl(scene, "rooms", "/presence", {}))}`,
   },

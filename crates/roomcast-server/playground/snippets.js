@@ -194,12 +194,12 @@ for await (const bytes of readable) console.log(new TextDecoder().decode(bytes))
 }
 
 /** @param {string} text */
-function quoted(text) {
+export function quoted(text) {
   return JSON.stringify(text);
 }
 
 /** An object as somebody would type it. @param {Record<string, any>} object */
-function literal(object) {
+export function literal(object) {
   const fields = Object.entries(object).map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`);
   return showHidden(`{ ${fields.join(", ").replace(/"([A-Za-z_]\w*)": /, "$1: ")} }`);
 }

@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 /** What to look for, first match wins; each name is a class of the style sheet. @type {Record<"json"|"js"|"curl", RegExp>} */
 const GRAMMARS = {
   json: /(?<key>"(?:[^"\\]|\\.)*"(?=\s*:))|(?<string>"(?:[^"\\]|\\.)*")|(?<number>-?\d[\d.eE+-]*)|(?<word>true|false|null)/gu,
-  js: /(?<comment>\/\/.*)|(?<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)|(?<word>\b(?:const|let|new|if|for|of|return|await|async|true|false|null)\b)|(?<number>\b\d[\d_.]*\b)/gu,
+  js: /(?<comment>\/\/.*)|(?<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)|(?<word>\b(?:const|let|new|import|from(?= ")|if|for|of|return|await|async|true|false|null)\b)|(?<number>\b\d[\d_.]*\b)/gu,
   curl: /(?<comment>^#.*)|(?<string>'[^']*')|(?<word>^curl|\s-{1,2}[A-Za-z-]+)/gmu,
 };
 

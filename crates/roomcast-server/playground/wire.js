@@ -4,8 +4,10 @@
  * the last few hundred, draws at most once a frame of the screen, and builds a row's JSON when it is opened.
  */
 import { byId, copyOnClick, el, initials, stickToEnd, timeOf, toneOf } from "./dom.js";
+import { isJoined } from "./protocol.js";
 import { coloured, showHidden } from "./syntax.js";
 
+/** @import { Envelope } from "./protocol.js" */
 /**
  * @typedef {object} Frame
  * @property {string} slot whose
@@ -45,15 +47,14 @@ export class Wire {
     option.textContent = name;
   }
 
-  /** @param {{slot: string, name: string}} person @param {"out"|"in"} direction @param {string} text */
-  frame({ slot, name }, direction, text) {
-    const message = JSON.parse(text);
-    this.#add({ slot, name, direction, type: String(message.type), gist: gistOf(message), text, at: Date.now() / 1000 });
+  /** @param {{slot: string, name: string}} person @param {"out"|"in"} direction @param {string} text @param {Envelope} envelope what it says */
+  frame({ slot, name }, direction, text, envelope) {
+    this.#add({ slot, name, direction, type: envelope.type, gist: gistOf(envelope), text, at: Date.now() / 1000 });
   }
 
-  /** @param {{slot: string, name: string, transport: {word: string}}} person @param {string} text */
-  link({ slot, name, transport }, text) {
-    this.#add({ slot, name, direction: "link", type: transport.word, gist: text, text, at: Date.now() / 1000 });
+  /** @param {{slot: string, name: string, kind: {word: string}}} person @param {string} text */
+  link({ slot, name, kind }, text) {
+    this.#add({ slot, name, direction: "link", type: kind.word, gist: text, text, at: Date.now() / 1000 });
   }
 
   /** @param {Frame} frame */
@@ -143,7 +144,7 @@ function bodyOf({ text }) {
   return el("div", "body", el("pre", "source", coloured(pretty, "json")), copy);
 }
 
-/** What a frame says, in a few words. @param {import("./protocol.js").Envelope} message */
+/** What a frame says, in a few words. @param {Envelope} message */
 function gistOf({ type, data = {}, seq }) {
   const place = seq === undefined ? "" : `${seq} `;
   switch (type) {
@@ -152,7 +153,7 @@ function gistOf({ type, data = {}, seq }) {
     case "error": return `${data.code}: ${data.message}`;
     case "presence": return [data.event, data.user ?? `${data.count} here`].join(" ");
     case "typing": return [data.author, data.typing ? "types" : "stopped"].filter(Boolean).join(" ");
-    case "join": return data.since ? `since ${data.since.epoch}.${data.since.seq}` : `last ${data.last}`;
+    case "join": return data.since ? `since ${data.since}` : `last ${data.last}`;
     case "text": return `${place}“${String(data.content).slice(0, 120)}”`;
     default: return `${place}${JSON.stringify(data).slice(0, 120)}`;
   }
@@ -160,10 +161,8 @@ function gistOf({ type, data = {}, seq }) {
 
 /** @param {Record<string, any>} data */
 function ackGist(data) {
-  switch (data.status) {
-    case "joined": return `joined, head ${data.seq}${data.recovered ? ", recovered" : ""}`;
-    case "delivered": return `delivered at ${data.seq}${data.duplicate ? ", duplicate" : ""}`;
-    case "history": return `history, ${data.messages?.length ?? 0} messages`;
-    default: return String(data.status);
-  }
+  if (isJoined(data)) return `joined, head ${data.seq}${data.recovered ? ", recovered" : ""}`;
+  if (data.messages) return `history, ${data.messages.length} messages`;
+  if (data.status === "delivered") return `delivered at ${data.seq}${data.duplicate ? ", duplicate" : ""}`;
+  return String(data.status ?? "");
 }
