@@ -21,10 +21,11 @@ function enter(user) {
   rt.on("state", (state) => ($("state").textContent = $("state").dataset.is = state));
   room.presence.on("change", () => ($("count").textContent = `${room.presence.count} here`));
 
-  // Your own message is shown at once, and moves to its place when the room has it. An id is its author's own.
+  // Your own message is shown at once, and moves to its place when the room has it. An id is its author's own, and may
+  // be missing.
   const lines = new Map();
-  room.on("text", ({ id, data, time }) => {
-    const key = `${data.author} ${id}`;
+  room.on("text", ({ id, seq, data, time }) => {
+    const key = `${data.author} ${id ?? seq}`;
     lines.get(key)?.remove();
     lines.set(key, show(data, time));
   });
@@ -46,9 +47,15 @@ function enter(user) {
 
   const typists = new Set();
   $("content").oninput = () => room.typing($("content").value !== "");
+  const showTypists = () => ($("typing").textContent = typists.size ? `${[...typists].join(", ")} …` : "");
   room.on("typing", ({ data }) => {
     data.typing ? typists.add(data.author) : typists.delete(data.author);
-    $("typing").textContent = typists.size ? `${[...typists].join(", ")} …` : "";
+    showTypists();
+  });
+  // Signs of typing are only for now: what was missed meanwhile isn't told again.
+  room.on("state", () => {
+    typists.clear();
+    showTypists();
   });
 
   /** Text is set as text, never as HTML: somebody else wrote it. */

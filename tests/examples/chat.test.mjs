@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { post } from "../browser/support.mjs";
 import { look, stage, start } from "./support.mjs";
 
 const open = stage();
@@ -36,9 +37,13 @@ test("two people chat", async (t) => {
   await look(ada, "chat-dark");
   await look(grace, "chat");
 
+  // A back end's messages need no id.
+  for (const content of ["one", "two"]) await post(url, "general", { type: "text", data: { content } });
+  await shows(ada, "two");
   await ada.reload();
-  await shows(ada, "<b>Hi!</b>");
-  assert.deepEqual(await texts(ada), ["Hello, is somebody here?", "I am. <b>Hi!</b>"]);
+  await shows(ada, "two");
+  const all = ["Hello, is somebody here?", "I am. <b>Hi!</b>", "one", "two"];
+  for (const page of [ada, grace]) assert.deepEqual(await texts(page), all);
 });
 
 test("what is written offline arrives once", async (t) => {
