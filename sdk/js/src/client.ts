@@ -11,13 +11,13 @@
  *
  * What a room is to its reader is `room.ts`, what waits for acks is `sends.ts`, how bytes travel a link.
  */
-import { backoff, comeback } from "./backoff.js";
-import { emitter, type Off } from "./emitter.js";
+import { emitter } from "./emitter.js";
 import { RoomcastError, refusal } from "./error.js";
 import type { Io } from "./io.js";
-import type { Envelope, Link, Query, Request } from "./link.js";
+import { keyOf, type Envelope, type Heard, type Link, type Query, type Request } from "./link.js";
 import { randomId } from "./random.js";
 import { createSeat, type Host, type Seat } from "./room.js";
+import { createSends } from "./sends.js";
 import type { Client, ClientState, JoinOptions, Options, TokenReason } from "./types.js";
 
 const PONG_WITHIN_MS = 8000;
@@ -26,17 +26,23 @@ const PROBE_WITHIN_MS = 3000;
 /** A transport that has worked is left after so many tries in vain. */
 const FAITH = 3;
 
-const utf8 = new TextEncoder();
+/**
+ * After which closes to come back, written as code and reason. Several share 1008 and are told apart by the word their
+ * reason begins with; the group is one that asks for a fresh token.
+ */
+const COMEBACK = /^(?:1001|1006|1011|1012|1013|4008|1008 (?:rate_limited|(token_expired|unauthorized)))\b/;
+
+const closed = () => new RoomcastError("closed", "the client is closed");
 
 export function createClient(io: Io, url: string | URL | undefined, options: Options): Client {
   const { token, transports = [], timeout = 10_000, queue = 1024, bytes = 65_536, websocket } = options;
   const { base = 2000, max = 30_000, retries = Infinity } = options.backoff ?? {};
   const { on, emit } = emitter();
-  const server = new URL(url ?? "/", globalThis.location?.href);
+  const server = new URL(String(url ?? "/").replace(/^ws/, "http"), globalThis.location?.href);
   const session = randomId();
   const seats = new Map<string, Seat>();
-  /** Who waits for an answer on this connection, by room and id. */
-  const answers = new Map<string, (answer?: Envelope) => void>();
+  /** Who waits for an answer on this connection. */
+  const answers = new Map<string, Heard>();
 
   let state: ClientState = "idle";
   let user: string | undefined;
@@ -45,8 +51,9 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   let life = {};
   let timer: unknown;
   let attempt = 0;
-  /** Tries in a row that ended in a wait. */
+  /** Tries in a row that ended in a wait, and how many make the client doubt the transport. */
   let tries = 0;
+  let faith = 0;
   let reason: TokenReason = "connect";
   /** The server has refused a fresh token, and one more is being tried. */
   let isSecondToken = false;
@@ -57,22 +64,14 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   /** Which transport is tried, and which first: what has worked. */
   let transport = 0;
   let first = 0;
-  let hasWorked = false;
 
+  const flush = (room?: string) => (room ? seats.get(room)?.flush() : seats.forEach((seat) => seat.flush()));
+  const sends = createSends(io, ask, flush, queue, bytes);
   const host: Host = {
     io,
-    heldUntil: 0,
-    open: () => state === "online",
+    sends,
+    isOnline: () => state === "online",
     ask,
-    later: (seconds) => void io.after(seconds * 1000, flush),
-    full(text) {
-      const size = utf8.encode(text).length;
-      if (size > bytes) return new RoomcastError("too_large", `the message has ${size} bytes, and ${bytes} are taken`);
-      let waiting = 0;
-      for (const seat of seats.values()) waiting += seat.waiting();
-      if (waiting < queue) return;
-      return new RoomcastError("queue_full", `${waiting} sends wait for their answers, the most that may`, true);
-    },
     gone(seat) {
       const { name } = seat.room;
       if (seats.get(name) === seat) seats.delete(name);
@@ -90,32 +89,32 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     timer = io.after(ms, then);
   }
 
-  function flush() {
-    for (const seat of [...seats.values()]) seat.flush();
+  /** For as long as the try or the connection of now is not over. */
+  function meanwhile<A extends unknown[]>(then: (...all: A) => void) {
+    const mine = life;
+    return (...all: A) => {
+      if (mine === life) then(...all);
+    };
   }
 
   // Connecting.
 
   function connect() {
-    const mine = (life = {});
+    life = {};
     enter("connecting");
     arm(timeout, () => lost(1006, `no answer within ${timeout} ms`));
-    const failed = ({ message }: Error) => mine === life && lost(1006, message);
-    fetchToken(reason).then((token) => mine === life && open(mine, token), failed);
+    fetchToken(reason).then(meanwhile(open), meanwhile(({ message }) => lost(1006, message)));
   }
 
   const fetchToken = async (why: TokenReason) => (typeof token === "function" ? token(why) : (token ?? null));
 
-  function open(mine: object, token: string | null) {
-    const guarded =
-      <A extends unknown[]>(then: (...args: A) => void) =>
-      (...args: A) => {
-        if (mine === life) then(...args);
-      };
-    const to = { address, token, timeout, attempt: ++attempt, websocket, joins: () => [...seats.values()].map((s) => s.start()) };
-    const from = { heard: guarded(heard), message: guarded(message), closed: guarded(lost) };
+  function open(token: string | null) {
+    const joins = () => [...seats.values()].map((seat) => seat.start());
     try {
-      link = transports[transport]!(to, from);
+      link = transports[transport]!(
+        { address, token, timeout, attempt: ++attempt, websocket, joins },
+        { heard: meanwhile(heard), message: meanwhile(message), closed: meanwhile(lost) },
+      );
     } catch (error) {
       lost(1006, String(error), true);
     }
@@ -123,10 +122,9 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
 
   function address(path: string, query: Query = {}) {
     const at = new URL(server);
-    at.protocol = at.protocol.replace("ws", "http");
     at.pathname = at.pathname.replace(/(\/ws)?\/*$/, path);
     for (const [name, value] of Object.entries({ session, ...query })) {
-      for (const each of [value].flat()) if (each != null) at.searchParams.append(name, String(each));
+      if (value != null) at.searchParams.set(name, `${value}`);
     }
     return at;
   }
@@ -135,11 +133,11 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     user = data.user;
     pingMs = data.ping_interval * 1000;
     first = transport;
-    hasWorked = true;
-    tries = host.heldUntil = 0;
+    faith = FAITH;
+    tries = 0;
+    comebackMs = undefined;
     isSecondToken = false;
     reason = "connect";
-    comebackMs = undefined;
     enter("online");
     beat();
     flush();
@@ -152,35 +150,33 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   }
 
   function message(message: Envelope) {
-    const { type, room = "", data } = message;
-    if (type === "ack" || type === "error") return answered(message);
-    if (type !== "system") return seats.get(room)?.take(message);
-    const { event } = data;
-    if (event === "welcome") welcomed(data);
+    const { type, room, data } = message;
+    const event = type === "system" && data.event;
+    if (type === "ack" || type === "error") answered(message);
+    else if (event === "welcome") welcomed(data);
     else if (event === "draining") comebackMs = data.reconnect_in * 1000;
     else if (event === "expiring") refresh();
-    else seats.get(room || data.room)?.take(message);
+    else seats.get(room ?? data.room)?.take(message);
   }
 
   function answered(message: Envelope) {
-    const key = `${message.room ?? ""} ${message.id}`;
+    const key = keyOf(message);
     const heard = answers.get(key);
+    const error = message.type === "error" ? refusal(message) : undefined;
     answers.delete(key);
-    if (heard) heard(message);
-    else if (message.type === "error") emit("error", refusal(message));
+    if (heard) heard(error, message.data);
+    else if (error) emit("error", error);
   }
 
   /** A token that fails to come, or is refused, is noticed when the old one ends. */
   function refresh() {
-    const mine = life;
-    if (typeof token !== "function") return;
-    const renew = (token: string | null) => mine === life && token && ask({ type: "auth", id: randomId(), data: { token } });
-    fetchToken("expiring").then(renew, () => {});
+    const renew = meanwhile((token: string | null) => token && ask({ type: "auth", id: randomId(), data: { token } }));
+    if (typeof token === "function") fetchToken("expiring").then(renew, () => {});
   }
 
-  function ask(request: Request, heard?: (answer?: Envelope) => void, text?: string) {
-    if (heard) answers.set(`${request.room ?? ""} ${(request.id ??= randomId())}`, heard);
-    return link!.send(text ?? JSON.stringify(request), request);
+  function ask(request: Request, heard?: Heard, text = JSON.stringify(request)) {
+    if (heard) answers.set(keyOf(request), heard);
+    return link!.send(text, request);
   }
 
   // Silence.
@@ -195,13 +191,8 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   /** Bytes that were on their way already are no answer, but a sign that one may still come. */
   function probe(ms: number) {
     const askedAt = io.now();
-    let isAnswered = false;
-    ask({ type: "ping" }, () => (isAnswered = true));
-    arm(ms, () => {
-      if (isAnswered) beat();
-      else if (heardAt >= askedAt) probe(ms);
-      else lost(1006, "the server answered no ping");
-    });
+    ask({ type: "ping", id: randomId() }, (_, data) => data && beat());
+    arm(ms, () => (heardAt < askedAt ? lost(1006, "no pong") : probe(ms)));
   }
 
   function seen(event: string) {
@@ -221,26 +212,27 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     io.cancel(timer);
     link?.close(code);
     link = undefined;
-    const unheard = [...answers.values()];
+    sends.release();
+    seats.forEach(each);
+    answers.forEach((heard) => heard());
     answers.clear();
-    [...seats.values()].forEach(each);
-    for (const heard of unheard) heard();
   }
 
   const drop = () => leave(4000, (seat) => seat.lost());
 
   function lost(code: number, text: string, hasLink = !!link) {
     const isWelcomed = state === "online";
-    const word = text.split(":")[0]!;
-    const how = comeback(code, text);
-    const error = new RoomcastError(code === 1006 ? "offline" : word || "closed", text || `closed with ${code}`, !!how);
-    const isForGood = (how === "token" || how === "once") && (typeof token !== "function" || (how === "once" && isSecondToken));
-    isSecondToken ||= how === "once";
-    if (how === "token" || how === "once") reason = "expired";
-    if (!how || isForGood || tries >= retries) return end(error);
+    const [how, refused] = COMEBACK.exec(`${code} ${text}`) ?? [];
+    const word = code === 1006 ? "offline" : text.split(":")[0] || "closed";
+    const error = new RoomcastError(word, text || `closed with ${code}`, !!how);
+    const isInVain = refused && (typeof token !== "function" || (refused === "unauthorized" && isSecondToken));
+    if (!how || isInVain || tries >= retries) return end(error);
+    isSecondToken ||= refused === "unauthorized";
+    if (refused) reason = "expired";
     drop();
     if (code === 1006 && hasLink && !isWelcomed && fall()) return connect();
-    const retryIn = comebackMs ?? backoff(tries++, base, max, io.random());
+    // Exponential with full jitter: a thousand pages that lost the same server don't come back in the same instant.
+    const retryIn = comebackMs ?? io.random() * Math.min(max, base * 2 ** tries++);
     comebackMs = undefined;
     enter("waiting", { error, retryIn });
     arm(retryIn, connect);
@@ -248,7 +240,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
 
   /** Goes on to the next transport. Answers whether that one has not failed in this round. */
   function fall() {
-    if (!hasWorked || tries >= FAITH) transport = (transport + 1) % transports.length;
+    if (tries >= faith) transport = (transport + 1) % transports.length;
     return transport !== first;
   }
 
@@ -269,19 +261,16 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
       return user;
     },
     room(name: string, options: JoinOptions<any> = {}): any {
-      if (!/^[\w.:@~=+-]{1,128}$/.test(name)) {
-        throw new RoomcastError("invalid_room", `"${name}" is no room name: 1-128 of A-Z a-z 0-9 _ . : @ ~ = + -`);
-      }
-      if (state === "closed") throw new RoomcastError("closed", "the client was closed");
+      if (!/^[\w.:@~=+-]{1,128}$/.test(name)) throw new RoomcastError("invalid_room", `no room name: ${name}`);
+      if (state === "closed") throw closed();
       let seat = seats.get(name);
       if (!seat) {
         seats.set(name, (seat = createSeat(host, name, options)));
-        if (state === "idle") connect();
-        else seat.flush();
+        state === "idle" ? connect() : seat.flush();
       }
       return seat.room;
     },
-    on: (event: string, listener: any): Off => on(event, listener),
-    close: () => end(new RoomcastError("closed", "the client was closed"), 1000),
+    on,
+    close: () => end(closed(), 1000),
   };
 }

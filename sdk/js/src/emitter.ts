@@ -4,16 +4,15 @@ export type Off = () => void;
 type Listener = (...args: any[]) => void;
 
 export function emitter() {
-  const listeners = new Map<string, Set<Listener>>();
+  const all = new Set<[name: string, listener: Listener]>();
   return {
     on(name: string, listener: Listener): Off {
-      const set = listeners.get(name) ?? new Set();
-      listeners.set(name, set.add(listener));
-      return () => set.delete(listener);
+      const mine: [string, Listener] = [name, listener];
+      all.add(mine);
+      return () => all.delete(mine);
     },
     emit(name: string, ...args: unknown[]) {
-      const set = listeners.get(name);
-      for (const listener of set ?? []) queueMicrotask(() => set!.has(listener) && listener(...args));
+      for (const each of all) if (each[0] === name) queueMicrotask(() => all.has(each) && each[1](...args));
     },
   };
 }

@@ -10,6 +10,8 @@ export type ErrorCode =
   | "offline"
   /** As many sends wait as may. */
   | "queue_full"
+  /** No answer for as long as the server knows an id: it has the message or not, and would not notice a repeat. */
+  | "unknown"
   /** The room was left. */
   | "left"
   /** The client was closed, or its connection for good. */

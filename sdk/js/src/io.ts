@@ -11,23 +11,18 @@ export interface Io {
   watch(seen: (event: string) => void): () => void;
 }
 
-const EVENTS = ["online", "offline", "pageshow", "pagehide"];
+const EVENTS = ["online", "offline", "pageshow", "pagehide", "visibilitychange"];
 
-/** As it is. */
+/** As it is. Node has no such events, and a worker some. */
 export const io: Io = {
   now: () => performance.now(),
   random: Math.random,
   after: (ms, then) => setTimeout(then, ms),
   cancel: (timer) => clearTimeout(timer as number),
   watch(seen) {
+    const over = new AbortController();
     const look = ({ type }: Event) => seen(type === "visibilitychange" ? document.visibilityState : type);
-    const page = globalThis.document;
-    // Node has neither, a worker no document.
-    for (const name of EVENTS) globalThis.addEventListener?.(name, look);
-    page?.addEventListener("visibilitychange", look);
-    return () => {
-      for (const name of EVENTS) globalThis.removeEventListener?.(name, look);
-      page?.removeEventListener("visibilitychange", look);
-    };
+    for (const name of EVENTS) globalThis.addEventListener?.(name, look, over);
+    return () => over.abort();
   },
 };

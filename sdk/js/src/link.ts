@@ -2,6 +2,7 @@
  * What the client needs of a transport: a link carries messages both ways until it is closed. What a link can't do
  * as a message (a stream of events has no way back), it does by request and answers as if it had been one.
  */
+import type { RoomcastError } from "./error.js";
 
 /** A message of the server. */
 export interface Envelope {
@@ -23,6 +24,12 @@ export interface Request {
   volatile?: boolean;
 }
 
+/** What a request and its answer have in common. */
+export const keyOf = ({ room, id }: Request | Envelope) => `${room} ${id}`;
+
+/** Gets the answer's data, or why it was refused; neither if the connection is lost before. */
+export type Heard = (error?: RoomcastError, data?: any) => void;
+
 /** The part of the `WebSocket` class that is needed; the browser's, Node's and npm's `ws` have it. */
 export interface WebSocketLike {
   readonly bufferedAmount: number;
@@ -34,8 +41,8 @@ export interface WebSocketLike {
 }
 export type WebSocketClass = new (url: string) => WebSocketLike;
 
-/** Parameters of a URL; those that are nothing are left out, lists stand there one by one. */
-export type Query = Record<string, string | number | string[] | null | undefined>;
+/** Parameters of a URL; those that are nothing are left out. */
+export type Query = Record<string, string | number | null | undefined>;
 
 /** Where a link leads, as whom. */
 export interface To {
@@ -63,7 +70,7 @@ export interface From {
 export interface Link {
   /** Sends a request, written as `text`. Answers whether there was room for it. */
   send(text: string, request: Request): boolean;
-  /** Ends the link; tells nobody any more. 1000 is a good-bye, anything else a loss. */
+  /** Ends the link; what it tells after that is passed over. 1000 is a good-bye, anything else a loss. */
   close(code: number): void;
 }
 

@@ -66,13 +66,14 @@ const live = (room: Room<any, any>) =>
     look();
   });
 
-/** Whether the room has the letter. Where nobody may look, it is taken for missing. */
-async function has(room: Room<any, any>, user: string | undefined, { id, time }: Letter) {
+/** The letter as the room has it, if it does. Where nobody may look, it is taken for missing. */
+async function find(room: Room<any, any>, user: string | undefined, { id, time }: Letter) {
   for (let before: HistoryOptions["before"]; ; ) {
     const page: Page<any> | undefined = await room.history({ before, limit: PAGE }).catch(() => undefined);
-    if (page?.messages.some((message) => message.id === id && message.data.author === user)) return true;
+    const found = page?.messages.find((message) => message.id === id && message.data.author === user);
+    if (found) return found;
     const oldest = page?.messages[0];
-    if (!oldest || page.complete || oldest.time.getTime() < time - SKEW_MS) return false;
+    if (!oldest || page.complete || oldest.time.getTime() < time - SKEW_MS) return;
     before = { epoch: oldest.epoch!, seq: oldest.seq! };
   }
 }
@@ -96,7 +97,7 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
     if (!left.length || !(await live(room))) return;
     for (const letter of left) {
       const { id, type, time } = letter;
-      if (Date.now() - time > KNOWN_MS && (await has(room, client.user, letter))) {
+      if (Date.now() - time > KNOWN_MS && (await find(room, client.user, letter))) {
         forget(letter);
         continue;
       }
@@ -105,7 +106,7 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
       ack.then(
         () => forget(letter),
         // What was not refused, but never asked, is for the next page.
-        ({ code }) => code === "queue_full" || room.state === "left" || forget(letter),
+        ({ code }) => code === "queue_full" || code === "unknown" || room.state === "left" || forget(letter),
       );
       again?.({ id, room: room.name, type, data: parsed(letter) }, ack);
     }
@@ -124,8 +125,15 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
       const put = letters((store) => store.add(letter)).then((n) => (letter.n = n as number));
       await (turn = turn.then(() => put));
       waiting--;
+      const ask = () => room.send(type, parsed(letter), { ...options, id });
       try {
-        return await room.send(type, parsed(letter), { ...options, id });
+        return await ask();
+      } catch (error) {
+        if ((error as RoomcastError).code !== "unknown") throw error;
+        const found = await find(room, client.user, letter);
+        if (!found) return await ask();
+        const { seq, epoch, timestamp } = found;
+        return { id, seq, epoch, timestamp, duplicate: true };
       } finally {
         forget(letter);
       }

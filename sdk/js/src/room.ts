@@ -3,42 +3,37 @@
  *
  * | seat | join's ack | `reset` | message | a hole in the log | connection lost |
  * |---|---|---|---|---|---|
- * | out: `!joining && !seated` | | | passed over | | |
+ * | out: neither | | | passed over | | |
  * | `joining` | `seated`; still `joining` if it says `reset` | told, `seated` | passed over | | out |
- * | `seated` | | told | told | kept in `early`, asks for it once: `mending` | out |
- * | `mending` | `seated` | told | told; a hole once `seated`: `gap` | `gap` if asked already | out |
+ * | `seated` | | told | told | kept in `early`, asks for it once: both | out |
+ * | both | `seated` | told, `seated` | told | kept in `early` | out |
+ *
+ * A hole that is still there when the server has been asked, from `mendedFrom`, is a gap.
  *
  * Whoever is out while connected joins again where it was.
  */
-import { emitter, type Off } from "./emitter.js";
-import { RoomcastError, refusal } from "./error.js";
+import { emitter } from "./emitter.js";
+import { RoomcastError } from "./error.js";
 import type { Io } from "./io.js";
-import type { Envelope, Request } from "./link.js";
+import type { Envelope, Heard, Request } from "./link.js";
 import { randomId } from "./random.js";
-import { createSends } from "./sends.js";
-import type { Gap, HistoryOptions, JoinOptions, Member, Message, Position, Room, RoomState } from "./types.js";
+import type { Sends } from "./sends.js";
+import type { Gap, HistoryOptions, JoinOptions, Member, Message, Position, Room, RoomState, SendOptions } from "./types.js";
 
 /** Messages that wait for one before them, or for a `for await` loop. */
 const EARLY_MAX = 256;
 const UNREAD_MAX = 1024;
-/** A timer may be so much early. */
-const EARLY_MS = 5;
 /** The server passes on no more. */
 const TYPING_EVERY_MS = 1000;
 
 /** What a room needs of its client. */
 export interface Host {
   io: Io;
+  sends: Sends;
   /** Whether requests may go out. */
-  open(): boolean;
-  /** Writes a request; `heard` gets its answer, or nothing if the connection is lost before. Whether there was room. */
-  ask(request: Request, heard?: (answer?: Envelope) => void, text?: string): boolean;
-  /** Looks at all rooms again after that time. */
-  later(seconds: number): void;
-  /** Why one more request can't be taken. */
-  full(text: string): RoomcastError | undefined;
-  /** Until then no message is sent, since the server refused one for its rate. */
-  heldUntil: number;
+  isOnline(): boolean;
+  /** Writes a request. Answers whether there was room for it. */
+  ask(request: Request, heard?: Heard): boolean;
   /** The room is left or denied. */
   gone(seat: Seat): void;
 }
@@ -46,9 +41,9 @@ export interface Host {
 /** A room, and what its client does with it. */
 export interface Seat {
   room: Room<any, any>;
-  waiting(): number;
   /** A `join` from where the reader is. */
   start(): Request;
+  /** Asks for what may be asked for now: to be in the room, or what senders wait for. */
   flush(): void;
   take(message: Envelope): void;
   lost(): void;
@@ -56,7 +51,7 @@ export interface Seat {
 }
 
 type Place = HistoryOptions["before"];
-const written = (at: Place) => (at && typeof at === "object" ? `${at.epoch}.${at.seq}` : at);
+const written = (at: Place) => ((at as Position)?.epoch ? `${(at as Position).epoch}.${(at as Position).seq}` : (at as string));
 /** A position as it was kept; what is none is one of a log that there never was, and so a gap. */
 const read = (at: Position | string | undefined): Position | undefined => {
   if (typeof at !== "string") return at;
@@ -64,9 +59,8 @@ const read = (at: Position | string | undefined): Position | undefined => {
   return { epoch, seq: +seq };
 };
 
-export function createSeat(host: Host, name: string, options: JoinOptions<any>): Seat {
+export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: string, options: JoinOptions<any>): Seat {
   const { on, emit } = emitter();
-  const { io } = host;
   const early = new Map<number, Envelope>();
   let { state: shown } = options;
   let state: RoomState = "joining";
@@ -76,57 +70,47 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
   let position = place;
   let joining = false;
   let seated = false;
-  let mending = false;
-  let heldUntil = 0;
+  /** From where the last hole was asked for. */
+  let mendedFrom: number | undefined;
   let members = new Map<string, Member<any>>();
   let count = 0;
-  let typedAt: number | undefined;
-
-  const sends = createSends({
-    ask: (request, text, heard) => host.ask(request, heard, text),
-    answered: flush,
-    hold(error) {
-      const until = io.now() + error.retryAfter * 1000;
-      if (error.code === "rate_limited") host.heldUntil = until;
-      else heldUntil = until;
-      host.later(error.retryAfter);
-    },
-  });
+  let typedAt = -Infinity;
 
   const enter = (next: RoomState, info: object) => {
     state = next;
     emit("state", next, info);
   };
 
+  const request = (type: string, data?: any, id = randomId()): Request => ({ type, id, room: name, data });
+
   // Being in the room.
 
-  const start = (): Request => ({
-    type: "join",
-    room: name,
-    data: { since: written(place), last: options.last, presence: options.presence, state: shown },
-  });
+  const start = () =>
+    request("join", { since: written(place), last: options.last, presence: options.presence, state: shown });
 
   function flush() {
-    const now = io.now() + EARLY_MS;
-    if (!host.open() || now < heldUntil) return;
-    if (seated) return now < host.heldUntil || sends.flush();
-    if (joining) return;
+    if (!isOnline() || sends.isHeld(name)) return;
+    if (seated) sends.flush(name);
+    else if (!joining) join();
+  }
+
+  function join() {
     joining = true;
-    host.ask(start(), (answer) => {
-      if (answer && !why) answer.type === "ack" ? joined(answer.data) : refused(refusal(answer));
+    ask(start(), (error, data) => {
+      if (why) return;
+      if (error) refused(error);
+      else if (data) joined(data);
     });
   }
 
   function refused(error: RoomcastError) {
     // Being in too many rooms doesn't pass by waiting.
     if (!error.retryable || error.code === "too_many_rooms") return end("denied", error);
-    joining = false;
-    heldUntil = io.now() + error.retryAfter * 1000;
-    host.later(error.retryAfter);
+    joining = seated = false;
+    sends.hold(name, error);
   }
 
   function joined(data: any) {
-    mending &&= early.size > 0;
     early.clear();
     if (data.members) roster({ ...data, event: "sync" });
     // The place is kept until the reset is told: nobody may take the head for where they have been.
@@ -136,23 +120,19 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
   function sit(at: Position, recovered: boolean) {
     joining = false;
     seated = true;
-    if (state !== "live" || !isBehind(at)) move(at);
+    // A place that was asked for may have been passed meanwhile.
+    if (state !== "live" || place!.epoch !== at.epoch || at.seq > place!.seq) move(at);
     if (state !== "live") enter("live", { recovered });
     flush();
   }
-
-  /** A place that was asked for may have been passed meanwhile. */
-  const isBehind = (at: Position) => place?.epoch === at.epoch && at.seq < place.seq;
 
   function move(at: Position) {
     place = at;
     queueMicrotask(() => (position = at));
   }
 
-  function gap(data: Gap) {
-    const { epoch, seq, reason } = data;
+  function gap({ reason, epoch, seq }: Gap) {
     early.clear();
-    mending = false;
     move({ epoch, seq });
     emit("gap", { reason, epoch, seq });
   }
@@ -160,27 +140,25 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
   function end(next: RoomState, error: RoomcastError) {
     seated = joining = false;
     why = error;
-    sends.end(error);
-    host.gone(seat);
+    sends.end(name, error);
+    gone(seat);
     enter(next, { error });
   }
 
   // What comes.
 
   function take(message: Envelope): void {
-    const { type, data } = message;
+    const { type, data, seq, prev = seq! - 1 } = message;
     if (type === "system") return system(data);
-    if (!seated && !mending) return;
+    if (!seated) return;
     if (type === "presence") return roster(data);
-    if (message.seq === undefined) return tell(message);
-    const before = message.prev ?? message.seq - 1;
-    if (message.seq <= place!.seq) return;
-    if (before > place!.seq) return hole(message, before);
-    mending &&= !seated;
-    move({ epoch: place!.epoch, seq: message.seq });
+    if (!seq) return tell(message);
+    if (seq <= place!.seq) return;
+    if (prev > place!.seq) return hole(message, prev);
+    move({ epoch: place!.epoch, seq });
     tell(message);
-    const next = early.get(message.seq);
-    if (early.delete(message.seq)) take(next!);
+    const next = early.get(seq);
+    if (early.delete(seq)) take(next!);
   }
 
   function system(data: any) {
@@ -191,16 +169,16 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
   }
 
   /** Messages are missing before this one: asks for them once, then tells that they are lost. */
-  function hole(message: Envelope, before: number) {
-    if (mending && seated) {
-      gap({ reason: "hole", epoch: place!.epoch, seq: before });
+  function hole(message: Envelope, seq: number) {
+    const { epoch, seq: from } = place!;
+    if (!joining && mendedFrom === from) {
+      gap({ reason: "hole", epoch, seq });
       return take(message);
     }
-    if (early.size < EARLY_MAX) early.set(before, message);
-    if (mending) return;
-    mending = true;
-    seated = false;
-    flush();
+    if (early.size < EARLY_MAX) early.set(seq, message);
+    if (joining) return;
+    mendedFrom = from;
+    join();
   }
 
   const shaped = (message: Envelope) =>
@@ -208,41 +186,25 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
 
   function tell(message: Envelope) {
     const told = shaped(message);
-    if (told.type !== "gap" && told.type !== "state") emit(told.type, told);
+    if (!/^(gap|state)$/.test(told.type)) emit(told.type, told);
     if (told.type !== "typing") emit("*", told);
   }
 
   function roster(data: any) {
-    const { event, user } = data;
+    const { event, v, count: all, ...member } = data;
+    count = all;
     if (event === "sync") members = new Map(data.members.map((member: Member) => [member.user, member]));
     else if (event === "count") members.clear();
-    else if (event === "leave") members.delete(user);
-    else members.set(user, { user, state: data.state, connections: data.connections, info: data.info });
-    count = data.count;
-    emit("presence", [...members.values()]);
+    else if (event === "leave") members.delete(member.user);
+    else members.set(member.user, member);
+    emit("presence", room.presence.members);
   }
 
   // What the application asks.
 
-  function request(request: Request, { signal }: { signal?: AbortSignal | undefined }): Promise<any> {
-    const text = JSON.stringify(request);
-    const { letters } = sends;
-    const id = request.id!;
-    return new Promise((done, failed) => {
-      signal?.throwIfAborted();
-      const error = why ?? host.full(text);
-      if (error) throw error;
-      if (letters.has(id)) throw new RoomcastError("conflict", `the id ${id} is on its way already`);
-      letters.set(id, { request, text, sent: false, done, failed });
-      signal?.addEventListener("abort", () => letters.delete(id) && failed(signal.reason));
-      flush();
-    });
-  }
-
-  const volatile = async (request: Request) => {
-    if (!seated || !host.ask({ ...request, volatile: true })) {
-      throw new RoomcastError("offline", "a volatile message is sent at once or not at all, and now it can't be", true);
-    }
+  const send = async (request: Request, signal?: AbortSignal) => {
+    if (why) throw why;
+    return sends.send(request, signal);
   };
 
   const room: Room<any, any> = {
@@ -260,56 +222,55 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
       get count() {
         return count;
       },
-      set(next) {
-        shown = next;
-        if (seated) host.ask({ type: "presence", room: name, id: randomId(), data: { state: next } });
+      set(state) {
+        shown = state;
+        if (seated) ask(request("presence", { state }));
       },
       on: (_, listener) => on("presence", listener),
     },
-    on: (event: string, listener: any): Off => on(event, listener),
-    async send(type: string, data: any, options: any = {}): Promise<any> {
-      const id = options.id ?? randomId();
-      const message: Request = { type, id, room: name, data };
-      if (options.volatile) return volatile({ type, room: name, data });
-      const { seq, epoch, timestamp, duplicate = false } = (await request(message, options)).data;
-      return { id, seq, epoch, timestamp, duplicate };
+    on,
+    async send(type: string, data: any, { id, signal, volatile }: SendOptions & { volatile?: boolean } = {}): Promise<any> {
+      if (!volatile) {
+        const asked = request(type, data, id);
+        const { seq, epoch, timestamp, duplicate = false } = await send(asked, signal);
+        return { id: asked.id, seq, epoch, timestamp, duplicate };
+      }
+      if (!seated || !ask({ type, room: name, data, volatile })) {
+        throw new RoomcastError("offline", "not connected", true);
+      }
     },
     typing(typing = true) {
       const now = io.now();
-      const renewed = typedAt !== undefined && now - typedAt < TYPING_EVERY_MS;
-      if (!seated || (typing ? renewed : typedAt === undefined)) return;
-      typedAt = typing ? now : undefined;
-      host.ask({ type: "typing", room: name, data: { typing } });
+      if (!seated || (typing ? now < typedAt + TYPING_EVERY_MS : typedAt < 0)) return;
+      typedAt = typing ? now : -Infinity;
+      ask({ type: "typing", room: name, data: { typing } });
     },
     async history({ before, since, limit } = {}) {
-      const data = { before: written(before), since: written(since), limit };
-      const page = (await request({ type: "history", id: randomId(), room: name, data }, {})).data;
+      const page = await send(request("history", { before: written(before), since: written(since), limit }));
       return { ...page, messages: page.messages.map(shaped) };
     },
     leave() {
       if (why) return;
-      if (host.open()) host.ask({ type: "leave", room: name, id: randomId() });
-      end("left", new RoomcastError("left", `the room ${name} was left`));
+      if (isOnline()) ask(request("leave"));
+      end("left", new RoomcastError("left", `${name} was left`));
     },
     async *[Symbol.asyncIterator]() {
       const unread: Message[] = [];
       let wake = () => {};
       let missed = false;
-      const offs = [
-        on("*", (message) => {
-          missed ||= unread.length >= UNREAD_MAX;
-          missed || unread.push(message);
-          wake();
-        }),
-        on("state", () => wake()),
-      ];
+      const keep = (message: Message) => {
+        missed ||= unread.length >= UNREAD_MAX;
+        if (!missed) unread.push(message);
+        wake();
+      };
+      const offs = [on("*", keep), on("state", () => wake())];
       try {
         for (;;) {
-          while (unread.length) yield unread.shift()!;
-          if (missed) throw new RoomcastError("too_slow", `${UNREAD_MAX} messages waited, the most that may`, true);
-          if (state === "denied") throw why;
-          if (why) return;
-          await new Promise<void>((then) => (wake = then));
+          if (unread.length) yield unread.shift()!;
+          else if (missed) throw new RoomcastError("too_slow", `over ${UNREAD_MAX} wait`, true);
+          else if (state === "denied") throw why;
+          else if (why) return;
+          else await new Promise<void>((then) => (wake = then));
         }
       } finally {
         for (const off of offs) off();
@@ -319,14 +280,13 @@ export function createSeat(host: Host, name: string, options: JoinOptions<any>):
 
   const seat: Seat = {
     room,
-    waiting: () => sends.letters.size,
     start,
     flush,
     take,
     lost() {
-      joining = seated = mending = false;
-      typedAt = undefined;
-      heldUntil = 0;
+      joining = seated = false;
+      mendedFrom = undefined;
+      typedAt = -Infinity;
       if (state === "live") enter("joining", {});
     },
     end,

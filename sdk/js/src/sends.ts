@@ -1,65 +1,112 @@
 /**
- * What one room's sender waits for: requests go out in the order they came, and again in that order under the same
- * ids, until each has its answer. Order holds through refusals and lost connections.
+ * What senders wait for: requests go out in the order they came, and again in that order under the same ids, until
+ * each has its answer. Order holds through refusals and lost connections.
  */
-import { RoomcastError, refusal } from "./error.js";
-import type { Envelope, Request } from "./link.js";
+import { RoomcastError } from "./error.js";
+import type { Io } from "./io.js";
+import { keyOf, type Heard, type Request } from "./link.js";
 
-/** Requests under way at once. A refusal costs at most so many in vain. */
+/** Requests of a room under way at once. A refusal costs at most so many in vain. */
 const WINDOW = 64;
+/** A server knows an id for five minutes; some of it is for the way. */
+const KNOWN_MS = 290_000;
+/** A timer may be so much early. */
+const EARLY_MS = 5;
 
 /** A request without an answer. */
-export interface Letter {
+interface Letter {
   request: Request;
   /** The same bytes on every try: the server tells a repeat from another message by them. */
   text: string;
-  sent: boolean;
-  done(answer: Envelope): void;
+  sent?: boolean;
+  /** Since its first try; by the wall clock, for a machine may have slept. */
+  knownUntil?: number;
+  /** Why it will not be sent again. */
+  over?: RoomcastError;
+  done(data: any): void;
   failed(error: unknown): void;
 }
 
-export interface SendsHost {
-  /** Writes a request; what it hears is the answer, or nothing if the connection is lost before. */
-  ask(request: Request, text: string, heard: (answer?: Envelope) => void): void;
-  /** The server refused for now. */
-  hold(error: RoomcastError): void;
-  /** There is room for more. */
-  answered(): void;
-}
+export type Sends = ReturnType<typeof createSends>;
 
-export function createSends(host: SendsHost) {
+/** Of all rooms. `flush` looks whether a room, or any, has something to send now. */
+export function createSends(
+  io: Io,
+  ask: (request: Request, heard: Heard, text: string) => void,
+  flush: (room?: string) => void,
+  queue: number,
+  bytes: number,
+) {
   /** Oldest first. */
   const letters = new Map<string, Letter>();
-  let over: unknown;
+  /** Until when nothing is sent to a room, or by the name "" to any. */
+  const holds = new Map<string, number>();
 
-  const answered = (id: string, letter: Letter, answer?: Envelope) => {
+  const isHeld = (room: string) => io.now() < holds.get(room)!;
+
+  function hold(room: string, { retryAfter }: RoomcastError) {
+    const ms = retryAfter * 1000;
+    holds.set(room, io.now() + ms - EARLY_MS);
+    io.after(ms, () => flush(room));
+  }
+
+  function answered(letter: Letter, error?: RoomcastError, data?: any) {
+    const { request } = letter;
+    const key = keyOf(request);
     letter.sent = false;
-    const error = answer?.type === "error" && refusal(answer);
-    if (over && !answer) letter.failed(over);
-    if (!answer || (error && error.retryable && letters.has(id))) return error && host.hold(error);
-    letters.delete(id);
-    error ? letter.failed(error) : letter.done(answer);
-    host.answered();
-  };
+    if (letters.has(key)) {
+      if (error?.retryable) return hold(error.code === "rate_limited" ? "" : request.room!, error);
+      if (!error && !data) return;
+    }
+    letters.delete(key);
+    error || !data ? letter.failed(error ?? letter.over) : letter.done(data);
+    flush(request.room);
+  }
 
   return {
-    letters,
+    hold,
+    isHeld,
+    /** On a new connection all begins anew. */
+    release: () => holds.clear(),
+    /** Resolves with the answer's data. */
+    send: (request: Request, signal?: AbortSignal) =>
+      new Promise<any>((done, failed) => {
+        signal?.throwIfAborted();
+        const text = JSON.stringify(request);
+        const key = keyOf(request);
+        const size = new TextEncoder().encode(text).length;
+        if (size > bytes) throw new RoomcastError("too_large", `${size} bytes, over ${bytes}`);
+        if (letters.has(key)) throw new RoomcastError("conflict", `${request.id} is on its way`);
+        if (letters.size >= queue) throw new RoomcastError("queue_full", `${queue} wait`, true);
+        letters.set(key, { request, text, done, failed });
+        signal?.addEventListener("abort", () => letters.delete(key) && failed(signal.reason));
+        flush(request.room);
+      }),
     /** Sends what may go out now. */
-    flush() {
-      const all = [...letters];
-      const flying = all.filter(([, letter]) => letter.sent).length;
+    flush(room: string) {
+      const all = [...letters.values()].filter(({ request }) => request.room === room);
+      const flying = all.filter(({ sent }) => sent).length;
       // After a refusal what was sent behind it is refused as well: it comes back before anything goes.
-      if (all.slice(0, flying).some(([, letter]) => !letter.sent)) return;
-      for (const [id, letter] of all.slice(flying, WINDOW)) {
+      if (isHeld("") || all.findIndex(({ sent }) => !sent) < flying) return;
+      for (const letter of all.slice(flying, WINDOW)) {
+        const { request, text } = letter;
         letter.sent = true;
-        host.ask(letter.request, letter.text, (answer) => answered(id, letter, answer));
+        letter.knownUntil ??= Date.now() + KNOWN_MS;
+        if (Date.now() > letter.knownUntil && request.type !== "history") {
+          // Sent once more, it could be there twice.
+          letters.delete(keyOf(request));
+          letter.failed(new RoomcastError("unknown", "no answer"));
+        } else ask(request, (...answer) => answered(letter, ...answer), text);
       }
     },
     /** Gives up what waits. What is under way still hears its answer. */
-    end(error: unknown) {
-      over = error;
-      for (const letter of letters.values()) letter.sent || letter.failed(error);
-      letters.clear();
+    end(room: string, error: RoomcastError) {
+      for (const [key, letter] of letters) {
+        if (letter.request.room !== room) continue;
+        letters.delete(key);
+        letter.over = error;
+        if (!letter.sent) letter.failed(error);
+      }
     },
   };
 }

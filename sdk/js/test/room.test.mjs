@@ -188,6 +188,29 @@ test("messages wait for a connection and go again under their ids, the same byte
   equal((await acks[2]).duplicate, true);
 });
 
+test("what the server may have forgotten is not sent twice", async (t) => {
+  t.mock.timers.enable({ apis: ["Date"] });
+  const it = await joined();
+  const sent = it.room.send("text", {}, { id: "a" });
+  const page = it.room.history();
+  t.mock.timers.tick(290_000);
+  await reconnect(it);
+  it.link().joined("r", { recovered: true });
+  equal(it.link().last("text").id, "a");
+  await it.link().break();
+  t.mock.timers.tick(1);
+  const next = it.room.send("text", {}, { id: "b" });
+  await it.pass(2_000);
+  await it.link().welcome();
+  it.link().joined("r", { recovered: true });
+  await rejects(sent, { code: "unknown", retryable: false });
+  deepEqual(it.link().ids("text"), ["b"]);
+  it.link().ack({ id: "b", room: "r" }, { seq: 7 });
+  equal((await next).seq, 7);
+  it.link().ack(it.link().last("history"), { messages: [], complete: true });
+  deepEqual((await page).messages, []);
+});
+
 test("two rooms may use one id", async () => {
   const { client, room, link } = await joined();
   const other = client.room("s");
@@ -304,7 +327,7 @@ test("who is there", async () => {
   say({ event: "leave", v: 4, user: "ada", count: 1 });
   await settled();
   deepEqual(told, ["ada", "ada,bob", "ada,bob", "bob"]);
-  deepEqual(room.presence.members, [{ user: "bob", state: { name: "Bob" }, connections: 1, info: undefined }]);
+  deepEqual(room.presence.members, [{ user: "bob", state: { name: "Bob" }, connections: 1 }]);
   say({ event: "count", count: 5000 });
   deepEqual([room.presence.count, room.presence.members], [5000, []]);
   room.presence.set({ name: "Ada" });

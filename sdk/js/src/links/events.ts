@@ -1,26 +1,20 @@
 /** Rooms by Server-Sent Events and requests. */
-import type { Envelope } from "../link.js";
 import { overHttp } from "./http.js";
 
 /**
- * A stream tells who reads and from where, then messages. Where answers are no streams there is none: an
- * `EventSource` hears only the types that it is told to listen for.
+ * A stream tells who reads and from where, then messages, each in a line of its own. Where answers are no streams there
+ * is none: an `EventSource` hears only the types that it is told to listen for.
  */
-export const events = overHttp(async ({ get, heard, welcome, message }) => {
-  const { body } = await get("/events", {});
+export const events = overHttp(async function* (get) {
+  const { body } = await get("/events");
   const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
   let unread = "";
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
-    heard();
-    const blocks = (unread + value).split("\n\n");
-    unread = blocks.pop()!;
-    for (const block of blocks) {
-      const line = block.split("\n").find((line) => line.startsWith("data:"));
-      if (!line) continue;
-      const told: Envelope = JSON.parse(line.slice(5));
-      told.data.event === "welcome" ? welcome(told.data) : message(told);
-    }
+    const lines = (unread + value).split("\n");
+    unread = lines.pop()!;
+    yield;
+    for (const line of lines) if (line.startsWith("data:")) yield JSON.parse(line.slice(5));
   }
 });

@@ -9,38 +9,16 @@ import type { Envelope, Query, Request, Transport } from "../link.js";
 const BATCH_MAX = 100;
 const BATCH_BYTES_MAX = 1 << 20;
 
-/** What a reader of rooms is given. */
-export interface Reading {
-  /** The names of the rooms. */
-  rooms: string[];
-  /** Asks for what is after the places of the rooms; an answer other than 200 is dealt with and throws. */
-  get(path: string, query: Query): Promise<Response>;
-  signal: AbortSignal;
-  heard(): void;
-  /** The request is answered, and stands for the one before it. */
-  welcome(data: any): void;
-  message(message: Envelope): void;
-  closed(code: number, reason: string): void;
-}
+/**
+ * Reads rooms for as long as it is let. `get` asks for what is after their places. First comes a `welcome`, when the
+ * request is answered and stands for the one before it; nothing is a sign of life.
+ */
+type Read = (get: (path: string, query?: Query) => Promise<Response>, rooms: string[]) => AsyncIterable<Envelope | undefined>;
 
-/** A stream takes one `last` for all its rooms: those of another one wait until these have places. */
-const together = (joins: Request[]) => {
-  const last = joins.find(({ data }) => !data.since)?.data.last;
-  return joins.filter(({ data }) => data.since || data.last === last);
-};
-
-const queryOf = (joins: Request[]): Query => ({
-  room: joins.map(({ room }) => room!),
-  since: joins.filter(({ data }) => data.since).map(({ room, data }) => `${encodeURIComponent(room!)}=${data.since}`).join() || null,
-  last: joins.find(({ data }) => !data.since)?.data.last,
-  presence: joins.some(({ data }) => data.presence !== false) ? 1 : null,
-});
-
-/** A link that reads by `read`, which goes on until it is aborted; if it ends, the link has. */
+/** A link that reads by `read`; if that ends, the link has. */
 export const overHttp =
-  (read: (reading: Reading) => Promise<unknown>): Transport =>
+  (read: Read): Transport =>
   (to, from) => {
-    const over = new AbortController();
     /** Joins without an answer. */
     const joins = new Map<string, Request>();
     const letters = new Map<string, [text: string, request: Request][]>();
@@ -49,20 +27,21 @@ export const overHttp =
     let current: AbortController | undefined;
     let next: AbortController | undefined;
     let isOpen = false;
-    let isWelcoming = false;
     let isDue = false;
+    let isOver = false;
 
     // Requests.
 
-    const request = (path: string, init: RequestInit, query?: Query) => {
+    function request(path: string, init: RequestInit, query?: Query, rooms: string[] = []) {
+      const url = to.address(path, query);
+      for (const room of rooms) url.searchParams.append("room", room);
       const headers: Record<string, string> = {};
       if (token) headers.authorization = `Bearer ${token}`;
       if (init.body) headers["content-type"] = "application/json";
-      return fetch(to.address(path, query), { signal: over.signal, ...init, headers });
-    };
+      return fetch(url, { ...init, headers });
+    }
 
-    const answer = ({ id, room }: Request, type: string, data: any) =>
-      from.message({ type, data, ...(id && { id }), ...(room && { room }) });
+    const answer = ({ id, room }: Request, type: string, data: any) => from.message({ type, id, room, data } as Envelope);
 
     /** Tells what a refusal means to the link as a whole. */
     const refuse = ({ code, detail, message = detail, retryable }: any) =>
@@ -70,48 +49,36 @@ export const overHttp =
 
     const broken = (error: unknown) => from.closed(1006, String(error));
 
-    /** Does something by one request, whose answer `done` gets. A refusal is told to all who asked for it. */
-    async function act(all: Request[], path: string, init: RequestInit, query: Query, done: (data: any) => void) {
-      const late = setTimeout(broken, to.timeout, `no answer from ${path} within ${to.timeout} ms`);
+    /** Does something by one request, and tells all who asked for it what becomes of it. */
+    async function act(all: Request[], path: string, init: RequestInit, query?: Query) {
       try {
-        const response = await request(path, init, query);
+        const response = await request(`/rooms/${all[0]!.room}/${path}`, { ...init, signal: AbortSignal.timeout(to.timeout) }, query);
         const data = await response.json();
-        if (response.ok) done(data);
-        else if (response.status === 401) refuse(data);
-        else for (const each of all) answer(each, "error", { ...data, message: data.detail });
+        if (response.status === 401) return refuse(data);
+        for (const [n, asked] of all.entries()) {
+          const each = response.ok ? [data].flat()[n] : { ...data, message: data.detail, status: "error" };
+          answer(asked, each.status === "error" ? "error" : "ack", each);
+        }
       } catch (error) {
         broken(error);
       }
-      clearTimeout(late);
     }
+
+    const post = (asked: Request) => act([asked], asked.type, { method: "POST", body: JSON.stringify(asked.data) });
 
     /** One after the other, so that order holds; what gathers meanwhile goes in one body. */
     async function publish(room: string, waiting: [string, Request][]) {
-      while (waiting.length) {
+      while (waiting.length && !isOver) {
         let bytes = 0;
-        let count = 0;
-        while (count < BATCH_MAX && count < waiting.length) {
-          bytes += waiting[count]![0].length * 3;
-          if (count && bytes > BATCH_BYTES_MAX) break;
-          count++;
-        }
-        const batch = waiting.splice(0, count);
+        const end = waiting.findIndex(([text], n) => (bytes += text.length * 3) > BATCH_BYTES_MAX && n);
+        const batch = waiting.splice(0, end < 0 ? BATCH_MAX : end);
         const body = `[${batch.map(([text]) => text)}]`;
-        const all = batch.map(([, request]) => request);
-        await act(all, `/rooms/${room}/messages`, { method: "POST", body }, {}, (acks: any[]) =>
-          acks.forEach((ack, n) => answer(all[n]!, ack.status === "error" ? "error" : "ack", ack)),
-        );
+        await act(batch.map(([, asked]) => asked), "messages", { method: "POST", body });
       }
       letters.delete(room);
     }
 
-    const post = (asked: Request) =>
-      act([asked], `/rooms/${asked.room}/${asked.type}`, { method: "POST", body: JSON.stringify(asked.data) }, {}, (data) =>
-        answer(asked, "ack", data),
-      );
-
-    const goodbye = (room: string) =>
-      request(`/rooms/${room}/presence`, { method: "DELETE", keepalive: true, signal: null }).catch(() => {});
+    const goodbye = (room: string) => request(`/rooms/${room}/presence`, { method: "DELETE", keepalive: true }).catch(() => {});
 
     // Reading.
 
@@ -122,16 +89,24 @@ export const overHttp =
 
     async function open() {
       isDue = false;
-      if (over.signal.aborted) return;
+      if (isOver) return;
       next?.abort();
       const mine = (next = new AbortController());
       const { signal } = mine;
-      const all = together(to.joins());
-      const rooms = all.map(({ room }) => room!);
-      const wanted = new Set(to.joins().map(({ room }) => room));
-      for (const room of joins.keys()) if (!wanted.has(room)) joins.delete(room);
-      const query = () => queryOf(to.joins().filter(({ room }) => rooms.includes(room!)));
-      const live = <A extends unknown[]>(then: (...args: A) => void) => (...args: A) => signal.aborted || then(...args);
+      const all = to.joins();
+      // A stream takes one `last` for all its rooms: those of another one wait until these have places.
+      const last = all.find(({ data }) => !data.since)?.data.last;
+      const rooms = all.filter(({ data }) => data.since || data.last === last).map(({ room }) => room!);
+      const get = async (path: string, query?: Query) => {
+        const read = to.joins().filter(({ room }) => rooms.includes(room!));
+        const since = read.filter(({ data }) => data.since).map(({ room, data }) => `${encodeURIComponent(room!)}=${data.since}`);
+        const presence = read.some(({ data }) => data.presence !== false) ? 1 : null;
+        const response = await request(path, { signal }, { since: since.join() || null, last, presence, ...query }, rooms);
+        if (response.ok) return response;
+        refused(await response.json(), rooms);
+        mine.abort();
+        throw 0;
+      };
       const welcome = (data: any) => {
         current?.abort();
         [current, next] = [mine, undefined];
@@ -139,24 +114,14 @@ export const overHttp =
       };
       if (!rooms.length) return welcome({ rooms: {} });
       try {
-        await read({
-          rooms,
-          async get(path, more) {
-            const response = await request(path, { signal }, { ...query(), ...more });
-            if (response.ok) return response;
-            refused(await response.json(), rooms);
-            mine.abort();
-            throw 0;
-          },
-          signal,
-          heard: live(from.heard),
-          welcome: live(welcome),
-          message: live(message),
-          closed: live(from.closed),
-        });
-        live(broken)("the stream ended");
+        for await (const told of read(get, rooms)) {
+          if (signal.aborted) return;
+          from.heard();
+          if (told) told.data.event === "welcome" && told.type === "system" ? welcome(told.data) : message(told);
+        }
+        throw "the stream ended";
       } catch (error) {
-        live(broken)(error);
+        if (!signal.aborted) broken(error);
       }
     }
 
@@ -164,30 +129,28 @@ export const overHttp =
     function refused(problem: any, rooms: string[]) {
       const { code, detail, room = code === "too_many_rooms" && rooms.at(-1) } = problem;
       if (!room) return refuse(problem);
-      joins.delete(room);
       from.message({ type: "system", room, data: { event: "kicked", reason: detail, code } });
       readAnew();
     }
 
     function welcomed({ rooms, ...data }: any) {
       from.heard();
-      if (!isOpen) {
-        isOpen = isWelcoming = true;
-        from.message({ type: "system", data: { ping_interval: 30, ...data, event: "welcome" } });
-        isWelcoming = false;
-      }
-      for (const [room, join] of joins) {
-        const told = rooms[room];
-        if (!told) continue;
-        joins.delete(room);
-        const { since, state, presence } = join.data;
+      // What is asked for upon `welcome` is answered from it.
+      isDue = true;
+      if (!isOpen) from.message({ type: "system", data: { ping_interval: 30, ...data, event: "welcome" } });
+      isOpen = true;
+      isDue = false;
+      for (const [room, told] of Object.entries<any>(rooms)) {
+        const join = joins.get(room);
+        if (!joins.delete(room)) continue;
+        const { since, state, presence } = join!.data;
         const recovered = since === `${told.epoch}.${told.from}`;
-        answer(join, "ack", { ...told, recovered, reset: since && !recovered });
+        answer(join!, "ack", { ...told, recovered, reset: since && !recovered });
         if (state && presence !== false) post({ type: "presence", room, data: { state } });
       }
       if (ping) answer(ping, "ack", {});
       ping = undefined;
-      if (joins.size) readAnew();
+      if (to.joins().some(({ room }) => !rooms[room!])) readAnew();
     }
 
     function message(message: Envelope) {
@@ -201,35 +164,26 @@ export const overHttp =
 
     return {
       send(text, asked) {
-        const { type, room, data } = asked;
-        if (type === "join") {
-          joins.set(room!, asked);
-          // What is asked for upon `welcome` is answered from it.
-          if (!isWelcoming) readAnew();
-        } else if (type === "leave") {
-          joins.delete(room!);
-          goodbye(room!);
-          readAnew();
-        } else if (type === "auth") {
-          token = data.token;
-          readAnew();
-        } else if (type === "ping") {
-          ping = asked;
-          readAnew();
-        } else if (type === "typing" || type === "presence") post(asked);
-        else if (type === "history") {
-          act([asked], `/rooms/${room}/messages`, {}, data, (page) => answer(asked, "ack", page));
-        } else {
-          const waiting = letters.get(room!) ?? [];
+        const { type, data } = asked;
+        const room = asked.room!;
+        if (type === "typing" || type === "presence") post(asked);
+        else if (type === "history") act([asked], "messages", {}, data);
+        else if (type === "join") joins.set(room, asked), readAnew();
+        else if (type === "leave") goodbye(room), readAnew();
+        else if (type === "auth") (token = data.token), readAnew();
+        else if (type === "ping") (ping = asked), readAnew();
+        else {
+          const waiting = letters.get(room) ?? [];
+          if (!letters.has(room)) queueMicrotask(() => publish(room, waiting));
+          letters.set(room, waiting);
           waiting.push([text, asked]);
-          if (!letters.has(room!)) queueMicrotask(() => publish(room!, waiting));
-          letters.set(room!, waiting);
         }
         return true;
       },
       close(code) {
+        isOver = true;
         if (code === 1000) for (const { room } of to.joins()) goodbye(room!);
-        for (const each of [over, current, next]) each?.abort();
+        for (const each of [current, next]) each?.abort();
       },
     };
   };

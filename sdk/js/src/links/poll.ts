@@ -3,20 +3,18 @@ import { overHttp } from "./http.js";
 
 const PARKED_SECONDS = 25;
 
-export const poll = overHttp(async ({ get, rooms, heard, welcome, message, signal }) => {
+export const poll = overHttp(async function* (get, rooms) {
   /** The rosters that are known, by their versions. */
   const known = new Map<string, number>();
-  for (let timeout = 0; !signal.aborted; timeout = PARKED_SECONDS) {
+  for (let timeout = 0; ; timeout = PARKED_SECONDS) {
     const v = [...known].map(([room, v]) => `${room}=${v}`).join();
-    const answer = await (await get("/poll", { timeout, v })).json();
-    heard();
-    if (!timeout) welcome({ rooms: answer.rooms });
-    for (const { room, ...reset } of answer.resets) message({ type: "system", room, data: { event: "reset", ...reset } });
-    answer.messages.forEach(message);
-    const { presence = {} } = answer;
+    const { messages, resets, presence = {}, ...standing } = await (await get("/poll", { timeout, v })).json();
+    yield timeout ? undefined : { type: "system", data: { event: "welcome", ...standing } };
+    for (const { room, ...reset } of resets) yield { type: "system", room, data: { event: "reset", ...reset } };
+    yield* messages;
     for (const [room, data] of Object.entries<any>(presence.event ? { [rooms[0]!]: presence } : presence)) {
       known.set(room, data.v);
-      message({ type: "presence", room, data });
+      yield { type: "presence", room, data };
     }
   }
 });

@@ -1,29 +1,23 @@
 /** Rooms over a WebSocket: a message is a frame. */
-import type { Envelope, Transport } from "../link.js";
+import type { Envelope, Transport, WebSocketClass } from "../link.js";
 
 /** Bytes that may wait in the socket before what is at most once is dropped. */
 const BUFFERED_BYTES_MAX = 1 << 20;
 
 export const websocket: Transport = (to, from) => {
-  const url = to.address("/ws", { attempt: to.attempt, token: to.token });
-  url.protocol = url.protocol.replace("http", "ws");
-  const socket = new (to.websocket ?? (WebSocket as any))(url.href);
-  const close = (code: number) => {
-    socket.onmessage = socket.onclose = null;
-    socket.close(code);
-  };
+  const url = to.address("/ws", { attempt: to.attempt, token: to.token }).href.replace("http", "ws");
+  const socket = new (to.websocket ?? (WebSocket as WebSocketClass))(url);
   socket.onmessage = ({ data }: { data: string }) => {
     let message: Envelope;
     try {
       message = JSON.parse(data);
     } catch {
-      close(4000);
-      return from.closed(1006, "the server sent what is no JSON");
+      return from.closed(1006, "no JSON");
     }
     from.heard();
     from.message(message);
   };
-  socket.onclose = ({ code, reason }: { code: number; reason: string }) => from.closed(code, reason);
+  socket.onclose = ({ code, reason }) => from.closed(code, reason);
   // A close follows, and says more.
   socket.onerror = () => {};
   return {
@@ -32,6 +26,6 @@ export const websocket: Transport = (to, from) => {
       socket.send(text);
       return true;
     },
-    close,
+    close: (code) => socket.close(code),
   };
 };

@@ -71,7 +71,7 @@ for (const transport of ["websocket", "events", "poll"]) {
       const { proxy, page } = await scene(t, Server.dev());
       proxy.freeze();
       await send(page, 0, 3);
-      await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+      await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange", { bubbles: true })));
       await acks(page);
       deepEqual(await got(page, 3), range(3));
     });
