@@ -1,18 +1,9 @@
 /** The playground of `roomcast dev`, driven in Chromium as a user drives it. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { bothLive, browser, frames, newRoom, openPlayground, post, server, side, stage } from "./support.mjs";
+import { bothLive, browser, frames, newRoom, openPair, openPlayground, post, server, side, stage } from "./support.mjs";
 
 stage();
-
-/** Two people in a fresh room. */
-async function openPair(t, options) {
-  const room = newRoom();
-  const page = await openPlayground(t, browser, `${server.url}/?room=${room}`, options);
-  const [ada, grace] = await bothLive(page);
-  return { page, room, ada, grace };
-}
 
 test("a message arrives on the other side, and its author sees that it was delivered", async (t) => {
   const { ada, grace } = await openPair(t);
@@ -78,36 +69,6 @@ test("a message posted over HTTP appears on both sides", async (t) => {
     await one.message('build.done {"ok":true}').waitFor();
   }
 });
-
-test("the code shown for a message sends that message again", async (t) => {
-  const { page, ada, grace } = await openPair(t);
-  const text = `it's "quoted" \\ $HOME \`id\` & <b> ${"\u202e"}txet`;
-  await ada.says(text);
-  await grace.message(text).waitFor();
-  const shown = page.getByRole("tabpanel").locator("pre");
-  const elsewhere = await page.context().newPage();
-  await elsewhere.goto(`${server.url}/healthz`);
-  await elsewhere.addScriptTag({ type: "module", content: await shown.textContent() });
-  await grace.message(text).nth(1).waitFor();
-
-  await page.getByRole("tab", { name: "JS" }).click();
-  await page.evaluate(await shown.textContent());
-  await grace.message(text).nth(2).waitFor();
-
-  await page.getByRole("tab", { name: "curl" }).click();
-  const { method, url, headers, body } = readCurl(await shown.textContent());
-  await fetch(url, { method, headers, body });
-  await grace.message(text).nth(3).getByText("Number 4").waitFor();
-  assert.deepEqual(await ada.texts(), [text, text, text, text]);
-});
-
-/** Lets a real shell take the command apart, with `curl` replaced by a function that tells its arguments. */
-function readCurl(command) {
-  const tell = `curl() { "${process.execPath}" -e 'console.log(JSON.stringify(process.argv.slice(1)))' -- "$@"; }\n`;
-  const [x, method, url, h, header, d, body] = JSON.parse(execFileSync("sh", ["-c", tell + command], { encoding: "utf8" }));
-  assert.deepEqual([x, h, d], ["-X", "-H", "-d"]);
-  return { method, url, headers: [header.split(": ")], body };
-}
 
 test("a cut cable heals: what was missed arrives in order and once, what was written goes out", async (t) => {
   const { ada, grace } = await openPair(t);

@@ -43,6 +43,12 @@ async function addressIn(output) {
   assert.fail("the server did not say where it listens");
 }
 
+/** As the picker calls them. */
+export const TRANSPORTS = ["WebSocket", "SSE", "Long poll", "WebTransport"];
+
+/** Something to say. */
+export const five = ["one", "two", "three", "four", "five"];
+
 export function startBrowser() {
   return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
@@ -95,6 +101,30 @@ function listenForComplaints(context) {
     if (why !== "net::ERR_ABORTED") complaints.push(`failed: ${request.url()} ${why}`);
   });
   return complaints;
+}
+
+/** Ada and Grace in a fresh room, each over a transport of her own. */
+export async function openPair(t, { url = server.url, over = [], ...options } = {}) {
+  const room = newRoom();
+  const page = await openPlayground(t, browser, `${url}/?room=${room}`, options);
+  const pair = await bothLive(page);
+  for (const [index, transport] of over.entries()) await ride(pair[index], transport);
+  const [ada, grace] = pair;
+  return { page, room, ada, grace };
+}
+
+/** Takes a person to another transport. */
+export async function ride(person, transport) {
+  await person.transport.selectOption(transport);
+  await person.live();
+}
+
+/** Says something and waits until it is in the log. */
+export async function log(person, ...texts) {
+  for (const text of texts) {
+    await person.says(text);
+    await person.message(text).getByText("Delivered, number").waitFor();
+  }
 }
 
 /** One person's panel, as a user finds it. */

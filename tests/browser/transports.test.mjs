@@ -1,40 +1,9 @@
-/** The playground over every transport: the same talk, the same healing, and what a killed server has kept. */
+/** The playground over every transport: the same talk, and the same healing. */
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
-import { bothLive, browser, frames, newRoom, openPlayground, server, side, stage, startServer } from "./support.mjs";
-
-const TRANSPORTS = ["WebSocket", "SSE", "Long poll", "WebTransport"];
-/** What a browser says of a server that isn't there, of a socket to it, and of one that has come back with a new certificate. */
-const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|QUIC_TLS_CERTIFICATE_UNKNOWN|status of 503/;
+import { TRANSPORTS, bothLive, browser, five, frames, log, newRoom, openPair, openPlayground, ride, server, side, stage } from "./support.mjs";
 
 stage();
-
-/** Ada and Grace in a fresh room, each over a transport of her own. */
-async function openPair(t, { url = server.url, over = [], ...options } = {}) {
-  const room = newRoom();
-  const page = await openPlayground(t, browser, `${url}/?room=${room}`, options);
-  const pair = await bothLive(page);
-  for (const [index, transport] of over.entries()) await ride(pair[index], transport);
-  const [ada, grace] = pair;
-  return { page, room, ada, grace };
-}
-
-/** Takes a person to another transport. */
-async function ride(person, transport) {
-  await person.transport.selectOption(transport);
-  await person.live();
-}
-
-/** Says something and waits until it is in the log. */
-async function log(person, ...texts) {
-  for (const text of texts) {
-    await person.says(text);
-    await person.message(text).getByText("Delivered, number").waitFor();
-  }
-}
 
 /** Types on and on: a sign of it passes by whoever is between two polls, or is lost with its datagram. */
 async function typesUntil(typist, seen) {
@@ -43,8 +12,6 @@ async function typesUntil(typist, seen) {
   while (!over) await typist.composer.press("h", { delay: 20 });
   await watch;
 }
-
-const five = ["one", "two", "three", "four", "five"];
 
 for (const [index, transport] of TRANSPORTS.entries()) {
   const other = TRANSPORTS[(index + 1) % TRANSPORTS.length];
@@ -93,38 +60,6 @@ for (const [index, transport] of TRANSPORTS.entries()) {
     assert.equal(await ada.panel.getByText("Grace left").count(), 0);
   });
 
-  test(`${transport}: a server that is killed and comes back has kept the room, and that is said`, async (t) => {
-    const data = await mkdtemp(join(tmpdir(), "roomcast-"));
-    t.after(() => rm(data, { recursive: true }));
-    const { first, again } = await restartable(t, { data });
-    const { ada, grace } = await openPair(t, { url: first.url, over: [transport, transport], excused: GONE });
-    await log(ada, ...five);
-    await grace.message("five").waitFor();
-    await first.kill();
-    await grace.says("while it was down");
-    await grace.message("while it was down").getByText("waiting").waitFor();
-
-    await again();
-    await grace.note("nothing lost: the room was kept up to seq 5").waitFor();
-    for (const one of [ada, grace]) {
-      await one.panel.getByText(/^nothing lost: the room was kept/).waitFor();
-      await one.message("while it was down").getByText("umber 6").waitFor();
-      assert.deepEqual(await one.texts(), [...five, "while it was down"]);
-    }
-  });
-
-  test(`${transport}: a server that is restarted and keeps nothing begins anew, and that is said`, async (t) => {
-    const { first, again } = await restartable(t);
-    const { grace } = await openPair(t, { url: first.url, over: [transport, transport], excused: GONE });
-    await log(grace, ...five);
-    await first.stop();
-    await grace.says("while it was down");
-    await again();
-    await grace.note("reset: epoch, the room's log has begun anew; nothing up to seq 5 was kept").waitFor();
-    await grace.message("while it was down").getByText("Delivered, number 1").waitFor();
-    await log(grace, "anew");
-    assert.deepEqual(await grace.texts(), ["while it was down", "anew"]);
-  });
 }
 
 for (const transport of ["SSE", "Long poll"]) {
@@ -164,9 +99,6 @@ for (const transport of ["SSE", "Long poll"]) {
   });
 }
 
-/** What the code without a library prints that asks who is here; over WebTransport it prints all that comes, as it comes. */
-const HERE = { WebSocket: /^here:/, SSE: /^sync/, "Long poll": /^here:/, WebTransport: /"status":"joined",.*"members":\[\{/ };
-
 for (const transport of ["SSE", "Long poll", "WebTransport"]) {
   test(`${transport}: another name and another room are taken`, async (t) => {
     const { page, ada, grace } = await openPair(t, { over: [transport, transport] });
@@ -188,47 +120,6 @@ for (const transport of ["SSE", "Long poll", "WebTransport"]) {
   });
 }
 
-for (const transport of TRANSPORTS) {
-  test(`${transport}: the code shown for the SDK runs as it stands`, async (t) => {
-    const { page, ada, grace } = await openPair(t, { over: [transport, "WebSocket"] });
-    const stage = await page.context().newPage();
-    const run = async (content) => {
-      // Without the playground's policy, which takes no script in place; and anew, since a browser has six connections.
-      await stage.goto(`${server.url}/healthz`);
-      await stage.addScriptTag({ type: "module", content });
-    };
-    await runsShownCode({ page, ada, grace }, { tab: "SDK", stage, run, here: /^here: \[.*Ada.*\]/ });
-  });
-
-  test(`${transport}: the code shown without a library runs as it stands`, async (t) => {
-    const { page, ada, grace } = await openPair(t, { over: [transport, "WebSocket"] });
-    const run = (source) => page.evaluate(`(async () => { ${source} })().catch(console.error); 0`);
-    await runsShownCode({ page, ada, grace }, { tab: "JS", stage: page, run, here: HERE[transport] });
-  });
-}
-
-/** Runs on a page what a tab shows for each happening, and sees that it does as it says. */
-async function runsShownCode({ page, ada, grace }, { tab, stage, run, here }) {
-  const shown = page.getByRole("tabpanel").locator("pre");
-  const runShown = async () => run(await shown.textContent());
-  const logged = (pattern) => stage.waitForEvent("console", (line) => pattern.test(line.text()));
-  await page.getByRole("tab", { name: tab }).click();
-  await log(ada, `it's "quoted"`);
-  await runShown();
-  await grace.message(`it's "quoted"`).nth(1).waitFor();
-
-  const choose = (recipe) => page.getByLabel("Code for").selectOption(recipe);
-  await choose("join");
-  await Promise.all([logged(/Ada it's "quoted"|"content":"it's/), runShown()]);
-  await choose("resume");
-  await Promise.all([logged(/3 Ada later|"seq":3,.*"later"/), runShown(), log(ada, "later")]);
-  await choose("presence");
-  await Promise.all([logged(here), runShown()]);
-  await choose("typing");
-  await runShown();
-  await grace.panel.getByText("Ada is typing").waitFor();
-}
-
 /** Answers for the server that it is too much now. */
 function refuse(route) {
   const body = JSON.stringify({ detail: "slow down", code: "rate_limited", retryable: true, retry_after: 0.2 });
@@ -243,17 +134,6 @@ async function loseAnswer(route) {
 
 function pass(route) {
   return route.continue();
-}
-
-/** A server that can be killed, and started `again` at the same address. */
-async function restartable(t, options = {}) {
-  const first = await startServer(options);
-  let running = first;
-  t.after(() => running.kill());
-  const again = async () => {
-    running = await startServer({ ...options, listen: new URL(first.url).host });
-  };
-  return { first, again };
 }
 
 test("a talk goes on from one transport to the next, and nobody is seen to leave", async (t) => {
