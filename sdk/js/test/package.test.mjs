@@ -1,25 +1,34 @@
 // The package, as it is published.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { test } from "node:test";
+import { after, before, test } from "node:test";
 
-test("the packed tarball works in Node", (t) => {
-  const folder = mkdtempSync(join(tmpdir(), "roomcast-"));
-  t.after(() => rmSync(folder, { recursive: true }));
-  const npm = (cwd, ...words) => execFileSync("npm", [...words, "--silent"], { cwd, encoding: "utf8" });
-  const packed = npm(fileURLToPath(new URL("..", import.meta.url)), "pack", "--ignore-scripts", "--pack-destination", folder).trim();
-  writeFileSync(join(folder, "package.json"), '{"private":true,"type":"module"}');
-  npm(folder, "install", "--offline", "--no-audit", "--no-fund", `./${packed}`);
+import { installed, run } from "./pack.mjs";
+
+let project;
+before(() => (project = installed()));
+after(() => project.remove());
+
+test("the packed tarball works in Node", () => {
   const script = `
     import { connect, RoomcastError } from "roomcast";
     import { connect as bySocket } from "roomcast/ws";
+    import { outbox } from "roomcast/outbox";
+    import { webtransport } from "roomcast/webtransport";
     const states = [connect, bySocket].map((connect) => connect("http://localhost:1").state);
-    console.log(states.join(), new RoomcastError("left", "m").code);
+    console.log(states.join(), new RoomcastError("left", "m").code, typeof outbox, typeof webtransport);
   `;
-  writeFileSync(join(folder, "main.js"), script);
-  assert.equal(execFileSync("node", ["main.js"], { cwd: folder, encoding: "utf8" }), "idle,idle left\n");
+  writeFileSync(join(project.folder, "main.js"), script);
+  const said = execFileSync("node", ["main.js"], { cwd: project.folder, encoding: "utf8" });
+  assert.equal(said, "idle,idle left function function\n");
+});
+
+test("publint finds no fault with it", () => {
+  run("publint", project.tarball, "--strict");
+});
+
+test("its types are those of its modules, for whoever can import them", () => {
+  run("attw", project.tarball, "--profile", "esm-only", "--no-color", "--no-emoji");
 });
