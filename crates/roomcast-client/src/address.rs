@@ -4,11 +4,11 @@ use std::{fmt, str::FromStr};
 
 use http::{
     Uri,
-    uri::{Authority, PathAndQuery},
+    uri::{Authority, PathAndQuery, Scheme},
 };
 
 /// The path below which a server's WebSocket is.
-const SOCKET_PATH: &str = "/ws";
+pub(crate) const SOCKET_PATH: &str = "/ws";
 
 /// A server: `https://host` or `wss://host`, `http://host:8000` or `ws://host:8000`, with the path it is nested at
 /// if it is (`https://host/realtime`), `/ws` at the end or not.
@@ -62,12 +62,15 @@ impl FromStr for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_secure { "https" } else { "http" };
-        write!(f, "{scheme}://{}{}", self.authority, self.path)
+        write!(f, "{}://{}{}", self.scheme(), self.authority, self.path)
     }
 }
 
 impl Address {
+    pub(crate) fn scheme(&self) -> Scheme {
+        if self.is_secure { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
     /// For the `Host` header.
     pub(crate) fn authority(&self) -> &Authority {
         &self.authority
@@ -86,9 +89,9 @@ impl Address {
         (host, self.authority.port_u16().unwrap_or(default))
     }
 
-    /// The path of the WebSocket with a query.
-    pub(crate) fn socket(&self, query: &str) -> PathAndQuery {
-        let path = format!("{}{SOCKET_PATH}?{query}", self.path);
+    /// A path below the server's own, with a query.
+    pub(crate) fn path(&self, path: &str, query: &str) -> PathAndQuery {
+        let path = format!("{}{path}?{query}", self.path);
         PathAndQuery::from_maybe_shared(path).expect("a path that was read, and an encoded query")
     }
 }
@@ -102,7 +105,7 @@ mod tests {
         let check = |url: &str, host: (&str, u16), socket: &str| {
             let address: Address = url.parse().expect(url);
             assert_eq!(address.host_and_port(), host, "{url}");
-            assert_eq!(address.socket("a=1").as_str(), socket, "{url}");
+            assert_eq!(address.path("/ws", "a=1").as_str(), socket, "{url}");
         };
         check("http://127.0.0.1:8000", ("127.0.0.1", 8000), "/ws?a=1");
         check("ws://localhost:8000/ws", ("localhost", 8000), "/ws?a=1");

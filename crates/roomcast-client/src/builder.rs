@@ -3,14 +3,15 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use roomcast_protocol::SessionId;
-use roomcast_session::client::{self, Backoff, Settings, Status, Token, Why};
+use roomcast_session::client::{self, Backoff, Settings, Status, Token, Transport, Why};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
+    access::Access,
     address::{Address, AddressError},
     client::Client,
     dial::Dialer,
-    driver::{Access, Driver, TokenFunction},
+    driver::{Driver, TokenFunction, Ways},
     random,
 };
 
@@ -57,7 +58,9 @@ impl fmt::Debug for Builder {
 impl Builder {
     pub(crate) fn new(url: &str) -> Self {
         let (url, session) = (url.into(), random::session());
-        Self { url, user: None, session, settings: Settings::default(), fetch_token: None, roots: Vec::new() }
+        let transports = vec![Transport::WebSocket, Transport::Events, Transport::Poll];
+        let settings = Settings { transports, ..Settings::default() };
+        Self { url, user: None, session, settings, fetch_token: None, roots: Vec::new() }
     }
 
     /// A name, for a server that lets guests choose one (`roomcast dev`). A token's user counts before it.
@@ -110,6 +113,14 @@ impl Builder {
         self
     }
 
+    /// How messages may travel, the best first: by default WebSocket, then Server-Sent Events, then long poll. Each
+    /// is tried for ten seconds; what got through is tried first from then on.
+    #[must_use]
+    pub fn transports(mut self, transports: impl Into<Vec<Transport>>) -> Self {
+        self.settings.transports = transports.into();
+        self
+    }
+
     /// How long to wait between tries; the default is what the protocol asks of clients.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
@@ -144,13 +155,13 @@ impl Builder {
         let address: Address = url.parse().map_err(SetupError::Address)?;
         let dialer = Dialer::new(address, &roots)?;
         settings.nonce = random::number();
-        let access =
-            Access { dialer, session: session.clone(), user, attempts_before: unix_seconds(), fetch_token };
+        let access = Arc::new(Access { dialer, session: session.clone(), user });
+        let ways = Ways { access, attempts_before: unix_seconds(), fetch_token };
         let (commands, orders) = mpsc::channel(COMMANDS_MAX);
         let drained = Arc::new(Notify::new());
         let (tell, status) = watch::channel(Status::Connecting { attempt: 1 });
         let machine = client::Client::new(settings);
-        let driver = Driver::new(access, machine, (orders, drained.clone()), tell);
+        let driver = Driver::new(ways, machine, (orders, drained.clone()), tell);
         tokio::spawn(driver.run());
         Ok(Client::new(commands, drained, status, session))
     }

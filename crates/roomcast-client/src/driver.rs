@@ -1,33 +1,30 @@
 //! The one task of a client: carries out what the state machine wants, and tells it what happened. Decides
 //! nothing.
 
-use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use form_urlencoded::Serializer;
-use roomcast_protocol::{RoomName, SessionId};
-use roomcast_session::client::{self, Error, Loss, Output, Publication, Query, Start, Status, Why};
-use roomcast_websocket::CloseCode;
+use futures_util::future::BoxFuture;
+use roomcast_protocol::RoomName;
+use roomcast_session::client::{
+    self, Error, Loss, Output, Publication, Query, Start, Status, Transport, Why, http::Told,
+};
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
     task::yield_now,
     time::{Instant, sleep_until},
 };
 
-use crate::{
-    dial::Dialer,
-    inbox::Inbox,
-    random,
-    websocket::{Link, Opening},
-};
+use crate::{access::Access, http, inbox::Inbox, link::Link, random, websocket};
 
 pub(crate) type Reply = oneshot::Sender<Result<Box<str>, Error>>;
-pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A token, none for a guest, or why it failed.
 pub(crate) type Fetched = Result<Option<Arc<str>>, String>;
-pub(crate) type TokenFunction = Box<dyn Fn(Why) -> BoxFuture<Fetched> + Send>;
+pub(crate) type TokenFunction = Box<dyn Fn(Why) -> BoxFuture<'static, Fetched> + Send>;
 
 /// Commands carried out before their frames are written together.
 const ORDERS_PER_TURN: usize = 64;
+/// What a connection over HTTP tells before readers have their turn: less than an inbox holds.
+const TOLD_PER_TURN: usize = 256;
 
 /// What the handles ask.
 #[derive(Debug)]
@@ -39,52 +36,20 @@ pub(crate) enum Command {
     Close,
 }
 
-/// What each connection is opened with.
-pub(crate) struct Access {
-    pub(crate) dialer: Dialer,
-    pub(crate) session: SessionId,
-    pub(crate) user: Option<String>,
-    /// What tries are counted from: a client that goes on with the session of an earlier run must not count
-    /// below that one.
-    pub(crate) attempts_before: u32,
-    pub(crate) fetch_token: Option<TokenFunction>,
-}
-
-impl Access {
-    fn opening(&self, attempt: u32, token: Option<Arc<str>>) -> Opening {
-        let mut query = Serializer::new(String::new());
-        query.append_pair("attempt", &self.attempts_before.saturating_add(attempt).to_string());
-        if let Some(user) = &self.user {
-            query.append_pair("user", user);
-        }
-        Opening {
-            dialer: self.dialer.clone(),
-            path: self.dialer.address.socket(&query.finish()),
-            session: self.session.clone(),
-            token: token.map(|token| token.to_string()),
-        }
-    }
-
-    fn token(&self, why: Why) -> Option<BoxFuture<Fetched>> {
-        self.fetch_token.as_ref().map(|fetch| fetch(why))
-    }
-}
-
 /// The connection, as far as there is one.
 enum Line {
     Down,
-    Opening(BoxFuture<Result<Link, String>>),
-    Up(Box<Link>),
+    Opening(BoxFuture<'static, Result<Link, String>>),
+    Up(Link),
 }
 
 impl Line {
-    /// Waits until the connection is open, or can be read or written. Cancel-safe.
+    /// Waits until the connection is open, or something has come on it. Cancel-safe.
     async fn ready(&mut self) -> Result<(), Loss> {
         match self {
             Self::Down => pending().await,
             Self::Opening(opening) => {
-                let link = opening.await.map_err(Loss::Broken)?;
-                *self = Self::Up(Box::new(link));
+                *self = Self::Up(opening.await.map_err(Loss::Broken)?);
                 Ok(())
             }
             Self::Up(link) => link.ready().await,
@@ -99,27 +64,47 @@ impl Line {
     }
 }
 
+/// How a client comes to its connections.
+pub(crate) struct Ways {
+    pub(crate) access: Arc<Access>,
+    /// What tries are counted from: a client that goes on with the session of an earlier run must not count
+    /// below that one.
+    pub(crate) attempts_before: u32,
+    pub(crate) fetch_token: Option<TokenFunction>,
+}
+
+impl Ways {
+    fn connect(&self, attempt: u32, token: Option<Arc<str>>, transport: Transport) -> Line {
+        let access = self.access.clone();
+        if transport != Transport::WebSocket {
+            return Line::Up(Link::Http(Box::new(http::Link::new(access, transport, token))));
+        }
+        let opening = websocket::open(access, self.attempts_before.saturating_add(attempt), token);
+        Line::Opening(Box::pin(async { opening.await.map(Link::Socket) }))
+    }
+}
+
 /// The task.
 pub(crate) struct Driver {
-    access: Access,
+    ways: Ways,
     client: client::Client<Inbox, Reply>,
     commands: mpsc::Receiver<Command>,
     drained: Arc<Notify>,
     status: watch::Sender<Status>,
     line: Line,
-    token: Option<BoxFuture<Fetched>>,
+    token: Option<BoxFuture<'static, Fetched>>,
     started: Instant,
 }
 
 impl Driver {
     pub(crate) fn new(
-        access: Access,
+        ways: Ways,
         client: client::Client<Inbox, Reply>,
         (commands, drained): (mpsc::Receiver<Command>, Arc<Notify>),
         status: watch::Sender<Status>,
     ) -> Self {
         let started = Instant::now();
-        Self { access, client, commands, drained, status, line: Line::Down, token: None, started }
+        Self { ways, client, commands, drained, status, line: Line::Down, token: None, started }
     }
 
     /// Runs until the client has ended.
@@ -145,11 +130,11 @@ impl Driver {
                 ready = self.line.ready() => {
                     let outcome = ready.and_then(|()| self.hear());
                     outcome.unwrap_or_else(|loss| self.lose(loss));
-                    // Readers take what came before more is read: on one thread they have no other turn.
-                    yield_now().await;
                 }
                 () = wait_until(due) => {}
             }
+            // Readers take what came before there is more: on one thread they have no other turn.
+            yield_now().await;
         }
     }
 
@@ -159,27 +144,42 @@ impl Driver {
 
     /// Lets the state machine do what is due, and carries it out. Answers when something is due again.
     fn settle(&mut self) -> Option<Instant> {
-        loop {
+        for _ in 0..TOLD_PER_TURN {
             let due_ms = self.client.tick(self.now_ms());
             let mut idle = true;
             while let Some(output) = self.client.poll_output() {
                 self.carry_out(output);
                 idle = false;
             }
-            if idle {
-                return due_ms.map(|ms| self.started + Duration::from_millis(ms));
+            let Self { line, client, .. } = self;
+            match line.up().and_then(|link| link.step(client)) {
+                Some(told) => self.tell(told),
+                None if idle => return due_ms.map(|ms| self.started + Duration::from_millis(ms)),
+                None => {}
             }
+        }
+        Some(Instant::now())
+    }
+
+    fn tell(&mut self, told: Told) {
+        let now_ms = self.now_ms();
+        match told {
+            Told::Heard => self.client.heard(now_ms),
+            Told::Message(text) => self.client.message(now_ms, &text),
+            Told::Lost(loss) => self.lose(loss),
         }
     }
 
     fn carry_out(&mut self, output: Output<Reply>) {
         match (output, self.line.up()) {
-            (Output::Send(text), Some(link)) => link.push_text(&text),
-            (Output::Ping, Some(link)) => link.push_ping(),
-            (Output::Close, Some(link)) => link.push_close(CloseCode::NORMAL, ""),
-            (Output::FetchToken(why), _) => self.token = self.access.token(why),
-            (Output::Connect { attempt, token }, _) => {
-                self.line = Line::Opening(Box::pin(self.access.opening(attempt, token).open()));
+            (Output::Send(text), Some(link)) => link.send(&text),
+            (Output::Ping, Some(link)) => link.ping(),
+            (Output::Close, Some(link)) => link.close(),
+            (Output::FetchToken(why), _) => {
+                self.token = self.ways.fetch_token.as_ref().map(|fetch| fetch(why));
+            }
+            (Output::Connect { attempt, token, transport }, _) => {
+                self.line = self.ways.connect(attempt, token, transport);
             }
             (Output::HangUp(cause), _) => self.lose(Loss::Broken(cause)),
             (Output::Answer(reply, answer), _) => {
@@ -207,13 +207,10 @@ impl Driver {
         }
     }
 
-    /// Tells the state machine what has come.
     fn hear(&mut self) -> Result<(), Loss> {
         let now_ms = self.now_ms();
         let Self { line, client, .. } = self;
-        let Some(link) = line.up() else { return Ok(()) };
-        client.heard(now_ms);
-        link.read(|text| client.message(now_ms, text))
+        line.up().map_or(Ok(()), |link| link.hear(client, now_ms))
     }
 
     fn lose(&mut self, loss: Loss) {
@@ -222,7 +219,7 @@ impl Driver {
     }
 }
 
-async fn fetched(token: &mut Option<BoxFuture<Fetched>>) -> Fetched {
+async fn fetched(token: &mut Option<BoxFuture<'static, Fetched>>) -> Fetched {
     match token {
         Some(token) => token.await,
         None => pending().await,

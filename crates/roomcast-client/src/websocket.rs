@@ -2,27 +2,19 @@
 
 use std::{
     future::poll_fn,
+    io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
-use http::{
-    HeaderMap, HeaderValue,
-    header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL},
-    uri::PathAndQuery,
-};
-use roomcast_protocol::{SUBPROTOCOL, SessionId};
+use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
+use roomcast_protocol::SUBPROTOCOL;
 use roomcast_session::client::Loss;
 use roomcast_websocket::{CloseCode, Decoder, DecoderLimits, Event, OpCode, Role, frame, handshake};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use crate::{
-    dial::{Dialer, Socket},
-    random,
-};
-
-/// The header that carries the session, so that it stands in no log of URLs.
-const SESSION_HEADER: &str = "roomcast-session";
+use crate::{access::Access, address, dial::Socket, random};
 
 /// A page of history is a megabyte at most, and its envelope.
 const LIMITS: DecoderLimits = DecoderLimits { message_bytes_max: 2 * 1024 * 1024, fragments_max: 1024 };
@@ -33,53 +25,37 @@ const INPUT_BYTES: usize = 16 * 1024;
 /// A close without a code, for reporting only (RFC 6455 §7.4.1).
 const NO_CODE: u16 = 1005;
 
-/// What a connection is opened with.
-#[derive(Debug)]
-pub(crate) struct Opening {
-    pub(crate) dialer: Dialer,
-    pub(crate) path: PathAndQuery,
-    pub(crate) session: SessionId,
-    pub(crate) token: Option<String>,
-}
-
-impl Opening {
-    /// Connects and shakes hands. The error is for a person.
-    pub(crate) async fn open(self) -> Result<Link, String> {
-        let mut stream = self.dialer.dial().await?;
-        let address = &self.dialer.address;
-        let key = handshake::key(random::bytes());
-        let request = handshake::request(address.authority(), &self.path, &self.headers()?, &key);
-        let lost = |error: std::io::Error| format!("lost {} while connecting: {error}", address.authority());
-        stream.write_all(&request).await.map_err(lost)?;
-        stream.flush().await.map_err(lost)?;
-        let mut input = Vec::new();
-        let accepted = loop {
-            if stream.read_buf(&mut input).await.map_err(lost)? == 0 {
-                return Err(format!("{} hung up without an answer", address.authority()));
-            }
-            match handshake::read_response(&input, &key) {
-                Ok(None) => {}
-                Ok(Some(accepted)) => break accepted,
-                Err(error) => return Err(format!("no WebSocket at {address}: {error}")),
-            }
-        };
-        if accepted.extensions.is_some() {
-            return Err(format!("{address} uses an extension that was not offered"));
+/// Connects and shakes hands. The error is for a person.
+pub(crate) async fn open(
+    access: Arc<Access>,
+    attempt: u32,
+    token: Option<Arc<str>>,
+) -> Result<Box<Link>, String> {
+    let mut stream = access.dialer.dial().await?;
+    let address = &access.dialer.address;
+    let key = handshake::key(random::bytes());
+    let path = access.path(address::SOCKET_PATH, &[("attempt", attempt.to_string())]);
+    let mut headers = access.headers(token.as_deref())?;
+    headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    let request = handshake::request(address.authority(), &path, &headers, &key);
+    let lost = |error: io::Error| format!("lost {} while connecting: {error}", address.authority());
+    stream.write_all(&request).await.map_err(lost)?;
+    stream.flush().await.map_err(lost)?;
+    let mut input = Vec::new();
+    let accepted = loop {
+        if stream.read_buf(&mut input).await.map_err(lost)? == 0 {
+            return Err(format!("{} hung up without an answer", address.authority()));
         }
-        Ok(Link::new(stream, input.split_off(accepted.head_bytes)))
-    }
-
-    fn headers(&self) -> Result<HeaderMap, String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-        let session = HeaderValue::from_str(&self.session).expect("a session is printable");
-        headers.insert(SESSION_HEADER, session);
-        if let Some(token) = &self.token {
-            let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
-            headers.insert(AUTHORIZATION, bearer.map_err(|_| "the token has characters that no token has")?);
+        match handshake::read_response(&input, &key) {
+            Ok(None) => {}
+            Ok(Some(accepted)) => break accepted,
+            Err(error) => return Err(format!("no WebSocket at {address}: {error}")),
         }
-        Ok(headers)
+    };
+    if accepted.extensions.is_some() {
+        return Err(format!("{address} uses an extension that was not offered"));
     }
+    Ok(Box::new(Link::new(stream, input.split_off(accepted.head_bytes))))
 }
 
 /// A connection that is open.
@@ -119,8 +95,12 @@ impl Link {
         }
     }
 
+    pub(crate) fn say_goodbye(&mut self) {
+        self.push_close(CloseCode::NORMAL, "");
+    }
+
     /// The last frame there is.
-    pub(crate) fn push_close(&mut self, code: CloseCode, why: &str) {
+    fn push_close(&mut self, code: CloseCode, why: &str) {
         if !self.mute {
             frame::append_close_masked(&mut self.output, code, why, random::bytes());
         }

@@ -10,15 +10,29 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use roomcast_client::{Error, Event, Raw, Status, Why};
+use roomcast_client::{Error, Event, Raw, Status, Transport, Why};
 use roomcast_protocol::{Grants, Pattern, Rights};
 use roomcast_server::auth::Authenticator;
 use serde_json::{Value, json};
 
-use crate::support::{Server, joined, next, say, soon, token, until, until_connected};
+use crate::support::{Server, joined, message, next, numbers, say, soon, token, until, until_connected};
 
 fn in_seconds(seconds: u64) -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds
+}
+
+on_each_transport! {
+    a_room_that_is_not_ones_own_is_denied_and_others_go_on,
+    a_refused_token_is_followed_by_a_fresh_one,
+    a_token_that_has_ended_is_followed_by_a_fresh_one,
+    a_client_ends_with_its_only_token,
+    a_token_function_that_fails_is_asked_again,
+    whose_token_function_gives_none_is_a_guest,
+}
+
+on_each_connection! {
+    a_token_that_expires_is_replaced_in_place,
+    a_user_who_is_thrown_out_stays_away,
 }
 
 type Asked = Arc<Mutex<Vec<Why>>>;
@@ -41,12 +55,11 @@ fn ada(rooms: &Value, ends_in: u64) -> String {
     token(&json!({"sub": "ada", "exp": in_seconds(ends_in), "rooms": rooms}))
 }
 
-#[tokio::test]
-async fn a_room_that_is_not_ones_own_is_denied_and_others_go_on() {
+async fn a_room_that_is_not_ones_own_is_denied_and_others_go_on(by: Transport) {
     let rules = vec![(Pattern::new("open:*").unwrap(), Rights::ALL)];
     let guests = Authenticator { anonymous: Arc::new(Grants::Rules(rules)), ..Authenticator::default() };
     let server = Server::with(guests, Vec::new());
-    let client = server.client().connect().unwrap();
+    let client = server.client().transports([by]).connect().unwrap();
     let mut closed = client.join::<Raw>("closed").await.unwrap();
     let message = closed.voice().post(&say("text", json!({}))).await.unwrap();
     let denied = |event: Event<Raw>| match event {
@@ -60,14 +73,13 @@ async fn a_room_that_is_not_ones_own_is_denied_and_others_go_on() {
     soon(open.send(&say("text", json!({})))).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_token_that_expires_is_replaced_in_place() {
+async fn a_token_that_expires_is_replaced_in_place(by: Transport) {
     let server = Server::with_tokens();
     // The first is announced as expiring at once; the second no longer opens `old`.
     let both = json!({"old": ["*"], "kept": ["*"]});
     let tokens = vec![ada(&both, 50), ada(&json!({"kept": ["*"]}), 3_600)];
     let (fetch, asked) = in_turn(tokens);
-    let client = server.client().token_fn(fetch).connect().unwrap();
+    let client = server.client().transports([by]).token_fn(fetch).connect().unwrap();
     let mut old = client.join::<Raw>("old").await.unwrap();
     let kept = client.join::<Raw>("kept").await.unwrap();
     let left = |event: Event<Raw>| match event {
@@ -75,37 +87,58 @@ async fn a_token_that_expires_is_replaced_in_place() {
         _ => None,
     };
     let reason = next(&mut old, left).await;
-    assert!(reason.contains("new token"), "{reason}");
+    let why = if by == Transport::WebSocket { "new token" } else { "ada has {} in \"old\"" };
+    assert!(reason.contains(why), "{reason}");
     soon(kept.send(&say("text", json!({})))).await.unwrap();
     assert_eq!(*asked.lock().unwrap(), [Why::Connect, Why::Expiring]);
-    assert_eq!(*client.status().borrow(), Status::Connected { user: "ada".into() });
+    let user = Some("ada".to_owned());
+    until(&client, |status| *status == Status::Connected { user: user.clone(), transport: by }).await;
 }
 
-#[tokio::test]
-async fn a_refused_token_is_followed_by_a_fresh_one() {
+async fn a_token_that_has_ended_is_followed_by_a_fresh_one(by: Transport) {
+    let server = Server::with_tokens();
+    let (fetch, asked) = in_turn(vec![ada(&json!({"*": ["*"]}), 2), ada(&json!({"*": ["*"]}), 3_600)]);
+    // It is told when the first one ends, if not sooner.
+    let client = server.client().transports([by]).token_fn(fetch).connect().unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
+    joined(&mut room).await;
+    let fresh = ada(&json!({"*": ["*"]}), 3_600);
+    let writer = server.client().token(&fresh).connect().unwrap().join::<Raw>("general").await.unwrap();
+    let mut sent = 0;
+    while asked.lock().unwrap().len() < 2 {
+        soon(writer.send(&say("text", json!({"n": sent})))).await.unwrap();
+        sent += 1;
+        assert_eq!(numbers(&mut room, 1).await, [sent - 1], "nothing is missed on the way");
+    }
+    soon(writer.send(&say("text", json!({"n": sent})))).await.unwrap();
+    assert_eq!(numbers(&mut room, 1).await, [sent]);
+    let why = if by == Transport::Poll { Why::Expired } else { Why::Expiring };
+    assert_eq!(*asked.lock().unwrap(), [Why::Connect, why]);
+}
+
+async fn a_refused_token_is_followed_by_a_fresh_one(by: Transport) {
     let server = Server::with_tokens();
     let (fetch, asked) = in_turn(vec!["nonsense".into(), ada(&json!({"*": ["*"]}), 3_600)]);
-    let client = server.client().token_fn(fetch).connect().unwrap();
+    let client = server.client().transports([by]).token_fn(fetch).connect().unwrap();
     let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     assert_eq!(*asked.lock().unwrap(), [Why::Connect, Why::Expired]);
 
     let (fetch, asked) = in_turn(vec!["nonsense".into()]);
-    let client = server.client().token_fn(fetch).connect().unwrap();
+    let client = server.client().transports([by]).token_fn(fetch).connect().unwrap();
     let ended = soon(client.ended()).await;
     assert_eq!((ended.code, asked.lock().unwrap().len()), (Some(1008), 2));
     assert!(ended.reason.contains("unauthorized: "), "{}", ended.reason);
 }
 
-#[tokio::test]
-async fn a_client_ends_with_its_only_token() {
+async fn a_client_ends_with_its_only_token(by: Transport) {
     let server = Server::with_tokens();
     for (token, word) in [
         (ada(&json!({"*": ["*"]}), 0), "token_expired: "),
         (token(&json!({"sub": ""})), "unauthorized: "),
         ("rk_nonsense".into(), "unauthorized: "),
     ] {
-        let client = server.client().token(&token).connect().unwrap();
+        let client = server.client().transports([by]).token(&token).connect().unwrap();
         let ended = soon(client.ended()).await;
         assert_eq!(ended.code, Some(1008));
         assert!(ended.reason.contains(word), "{}", ended.reason);
@@ -113,8 +146,7 @@ async fn a_client_ends_with_its_only_token() {
     }
 }
 
-#[tokio::test]
-async fn a_token_function_that_fails_is_asked_again() {
+async fn a_token_function_that_fails_is_asked_again(by: Transport) {
     let server = Server::with_tokens();
     let well = Arc::new(AtomicBool::new(false));
     let (back_end, good) = (well.clone(), ada(&json!({"*": ["*"]}), 3_600));
@@ -122,7 +154,7 @@ async fn a_token_function_that_fails_is_asked_again() {
         let well = back_end.load(Ordering::SeqCst);
         ready(if well { Ok(Some(good.clone())) } else { Err("503 from the back end") })
     };
-    let client = server.client().token_fn(fetch).connect().unwrap();
+    let client = server.client().transports([by]).token_fn(fetch).connect().unwrap();
     let waiting = |status: &Status| matches!(status, Status::Waiting { .. });
     let Status::Waiting { cause, .. } = until(&client, waiting).await else { panic!() };
     assert_eq!(cause.to_string(), "no token: 503 from the back end");
@@ -130,13 +162,14 @@ async fn a_token_function_that_fails_is_asked_again() {
     until_connected(&client).await;
 }
 
-#[tokio::test]
-async fn whose_token_function_gives_none_is_a_guest() {
+async fn whose_token_function_gives_none_is_a_guest(by: Transport) {
     let server = Server::open();
     let fetch = |_| ready(Ok::<_, Infallible>(None));
-    let client = server.client().token_fn(fetch).connect().unwrap();
-    let guest = |status: &Status| matches!(status, Status::Connected { user } if user.starts_with("guest_"));
-    until(&client, guest).await;
+    let client = server.client().transports([by]).token_fn(fetch).connect().unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
+    soon(room.send(&say("text", json!({})))).await.unwrap();
+    let author = message(&mut room).await.author.unwrap();
+    assert!(author.starts_with("guest_"), "{author}");
 }
 
 #[tokio::test]
@@ -158,10 +191,9 @@ async fn a_session_that_is_taken_over_stays_away() {
     assert_eq!(server.hub.counters().taken_over_total.get(), 1, "the first did not come back");
 }
 
-#[tokio::test]
-async fn a_user_who_is_thrown_out_stays_away() {
+async fn a_user_who_is_thrown_out_stays_away(by: Transport) {
     let server = Server::open();
-    let client = server.client().user("ada").connect().unwrap();
+    let client = server.client().transports([by]).user("ada").connect().unwrap();
     let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     assert_eq!(server.hub.disconnect_user("ada"), 1);

@@ -1,14 +1,25 @@
 //! What people do in a room while nothing fails.
 
-use roomcast_client::{Change, Error, Event, Join, Presence, Range, Raw};
+use roomcast_client::{Error, Event, Join, Range, Raw, Transport};
 use serde_json::{Value, json};
 
-use crate::support::{Server, joined, message, next, say, soon};
+use crate::support::{Roster, Server, joined, message, next, say, soon};
 
-#[tokio::test]
-async fn a_message_is_acked_and_comes_to_everybody() {
+on_each_transport! {
+    a_message_is_acked_and_comes_to_everybody,
+    an_id_of_ones_own_is_taken_once,
+    who_is_here_who_types_and_what_passes_by,
+    what_was_said_before,
+    leaving_and_letting_go,
+    nonsense_is_refused_in_words,
+}
+
+async fn a_message_is_acked_and_comes_to_everybody(by: Transport) {
     let server = Server::open();
-    let (ada, bob) = (server.client().user("ada").connect().unwrap(), server.client().connect().unwrap());
+    let (ada, bob) = (
+        server.client().transports([by]).user("ada").connect().unwrap(),
+        server.client().transports([by]).connect().unwrap(),
+    );
     let (mut here, mut there) =
         (ada.join::<Raw>("general").await.unwrap(), bob.join::<Raw>("general").await.unwrap());
     assert!(!joined(&mut here).await);
@@ -25,10 +36,9 @@ async fn a_message_is_acked_and_comes_to_everybody() {
     }
 }
 
-#[tokio::test]
-async fn an_id_of_ones_own_is_taken_once() {
+async fn an_id_of_ones_own_is_taken_once(by: Transport) {
     let server = Server::open();
-    let client = server.client().connect().unwrap();
+    let client = server.client().transports([by]).connect().unwrap();
     let voice = client.join::<Raw>("general").await.unwrap().voice();
     // The room's stream is gone, and with it the seat; a voice alone can't speak.
     let error = soon(voice.send(&say("text", json!({})))).await.unwrap_err();
@@ -48,28 +58,19 @@ async fn an_id_of_ones_own_is_taken_once() {
     assert_eq!(refused.code, "conflict");
 }
 
-#[tokio::test]
-async fn who_is_here_who_types_and_what_passes_by() {
+async fn who_is_here_who_types_and_what_passes_by(by: Transport) {
     let server = Server::open();
-    let (ada, bob) =
-        (server.client().user("ada").connect().unwrap(), server.client().user("bob").connect().unwrap());
+    let (ada, bob) = (
+        server.client().transports([by]).user("ada").connect().unwrap(),
+        server.client().transports([by]).user("bob").connect().unwrap(),
+    );
     let mut here = ada.join::<Raw>("general").await.unwrap();
     joined(&mut here).await;
     let there = bob.join::<Raw>(Join::new("general").state(&json!({"mood": "good"})).unwrap()).await.unwrap();
-    let came = |event: Event<Raw>| match event {
-        Event::Presence(Presence { change: Change::Join(member), .. }) if member.user == "bob" => {
-            Some(member)
-        }
-        _ => None,
-    };
-    assert_eq!(next(&mut here, came).await.state["mood"], "good");
-
+    let mut roster = Roster::default();
+    roster.until(&mut here, |roster| roster.has("bob", "mood", "good")).await;
     soon(there.set_state(&json!({"mood": "better"}))).await.unwrap();
-    let changed = |event: Event<Raw>| match event {
-        Event::Presence(Presence { change: Change::Update(member), .. }) => Some(member),
-        _ => None,
-    };
-    assert_eq!(next(&mut here, changed).await.state["mood"], "better");
+    roster.until(&mut here, |roster| roster.has("bob", "mood", "better")).await;
 
     soon(there.typing(true)).await.unwrap();
     let types = |event: Event<Raw>| match event {
@@ -85,17 +86,12 @@ async fn who_is_here_who_types_and_what_passes_by() {
     assert_eq!((cursor.body.kind.as_str(), cursor.seq), ("cursor", None));
 
     bob.close().await;
-    let went = |event: Event<Raw>| match event {
-        Event::Presence(Presence { change: Change::Leave(member), count, .. }) => Some((member.user, count)),
-        _ => None,
-    };
-    assert_eq!(next(&mut here, went).await, ("bob".into(), 1));
+    roster.until(&mut here, |roster| roster.users() == ["ada"]).await;
 }
 
-#[tokio::test]
-async fn what_was_said_before() {
+async fn what_was_said_before(by: Transport) {
     let server = Server::open();
-    let client = server.client().connect().unwrap();
+    let client = server.client().transports([by]).connect().unwrap();
     let room = client.join::<Raw>("general").await.unwrap();
     for n in 0..5 {
         soon(room.send(&say("text", json!({"n": n})))).await.unwrap();
@@ -104,7 +100,7 @@ async fn what_was_said_before() {
     let seqs: Vec<_> = page.messages.iter().map(|message| message.as_ref().unwrap().seq.unwrap()).collect();
     assert_eq!((seqs, page.complete), (vec![4, 5], false));
 
-    let late = server.client().connect().unwrap();
+    let late = server.client().transports([by]).connect().unwrap();
     let mut room = late.join::<Raw>(Join::new("general").last(3)).await.unwrap();
     for n in 2..5 {
         assert_eq!(message(&mut room).await.body.read::<Value>().unwrap()["n"], n);
@@ -114,10 +110,9 @@ async fn what_was_said_before() {
     assert_eq!((page.messages.len(), page.complete), (4, true));
 }
 
-#[tokio::test]
-async fn leaving_and_letting_go() {
+async fn leaving_and_letting_go(by: Transport) {
     let server = Server::open();
-    let client = server.client().connect().unwrap();
+    let client = server.client().transports([by]).user("ada").connect().unwrap();
     let mut room = client.join::<Raw>("general").await.unwrap();
     assert_eq!(client.join::<Raw>("general").await.unwrap_err(), Error::AlreadyJoined);
     joined(&mut room).await;
@@ -129,26 +124,26 @@ async fn leaving_and_letting_go() {
     assert_eq!(next(&mut room, left).await, "as asked");
     assert!(soon(room.next()).await.is_none());
 
+    // Others see it at once, whether the client goes or stays.
+    let mut others =
+        server.client().transports([by]).user("bob").connect().unwrap().join::<Raw>("general").await.unwrap();
+    let mut roster = Roster::default();
     let mut room = client.join::<Raw>("general").await.unwrap();
-    joined(&mut room).await;
-    let mut others = server.client().connect().unwrap().join::<Raw>("general").await.unwrap();
-    let members = |event: Event<Raw>| match event {
-        Event::Presence(Presence { change: Change::Sync { members }, .. }) => Some(members.len()),
-        _ => None,
-    };
-    assert_eq!(next(&mut others, members).await, 2);
-    drop((room, client));
-    let went = |event: Event<Raw>| match event {
-        Event::Presence(Presence { change: Change::Leave(_), .. }) => Some(()),
-        _ => None,
-    };
-    next(&mut others, went).await;
+    let mut elsewhere = client.join::<Raw>("elsewhere").await.unwrap();
+    joined(&mut elsewhere).await;
+    roster.until(&mut others, |roster| roster.users().len() == 2).await;
+    soon(room.leave()).await.unwrap();
+    roster.until(&mut others, |roster| roster.users() == ["bob"]).await;
+
+    room = client.join::<Raw>("general").await.unwrap();
+    roster.until(&mut others, |roster| roster.users().len() == 2).await;
+    drop((room, elsewhere, client));
+    roster.until(&mut others, |roster| roster.users() == ["bob"]).await;
 }
 
-#[tokio::test]
-async fn nonsense_is_refused_in_words() {
+async fn nonsense_is_refused_in_words(by: Transport) {
     let server = Server::open();
-    let client = server.client().connect().unwrap();
+    let client = server.client().transports([by]).connect().unwrap();
     let Err(Error::BadRequest(why)) = client.join::<Raw>("no room").await else { panic!("joined") };
     assert!(why.contains("\"no room\""), "{why}");
     let room = client.join::<Raw>("general").await.unwrap();

@@ -1,6 +1,6 @@
 //! Connections that are cut, servers that end, readers that lag: nothing is lost, doubled or out of order.
 
-use roomcast_client::{Error, Event, Raw, Status};
+use roomcast_client::{Error, Event, Raw, Status, Transport};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -11,11 +11,23 @@ use crate::support::{
     Mode, Proxy, Server, joined, next, numbers, say, soon, until, until_connected, until_waiting,
 };
 
-#[tokio::test]
-async fn a_reader_that_is_cut_off_misses_nothing() {
+on_each_transport! {
+    a_reader_that_is_cut_off_misses_nothing,
+    what_is_sent_offline_arrives_once_and_in_order,
+    what_was_taken_but_never_acked_is_not_sent_out_again,
+    what_the_log_no_longer_holds_is_a_gap,
+    a_server_that_restarts_says_when_to_come_back_and_its_empty_memory_is_a_gap,
+    a_reader_that_lags_stops_nobody_and_misses_nothing,
+    what_is_at_most_once_says_that_it_was_not_sent,
+}
+
+async fn a_reader_that_is_cut_off_misses_nothing(by: Transport) {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
-    let (writer, reader) = (server.client().connect().unwrap(), proxy.client().connect().unwrap());
+    let (writer, reader) = (
+        server.client().transports([by]).connect().unwrap(),
+        proxy.client().transports([by]).connect().unwrap(),
+    );
     let said = writer.join::<Raw>("general").await.unwrap();
     let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut heard).await;
@@ -31,11 +43,13 @@ async fn a_reader_that_is_cut_off_misses_nothing() {
     }
 }
 
-#[tokio::test]
-async fn what_is_sent_offline_arrives_once_and_in_order() {
+async fn what_is_sent_offline_arrives_once_and_in_order(by: Transport) {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
-    let (writer, reader) = (proxy.client().connect().unwrap(), server.client().connect().unwrap());
+    let (writer, reader) = (
+        proxy.client().transports([by]).connect().unwrap(),
+        server.client().transports([by]).connect().unwrap(),
+    );
     let said = writer.join::<Raw>("general").await.unwrap();
     let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut heard).await;
@@ -55,11 +69,13 @@ async fn what_is_sent_offline_arrives_once_and_in_order() {
     assert_eq!(numbers(&mut heard, 100).await, (0..100).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn what_was_taken_but_never_acked_is_not_sent_out_again() {
+async fn what_was_taken_but_never_acked_is_not_sent_out_again(by: Transport) {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
-    let (writer, reader) = (proxy.client().connect().unwrap(), server.client().connect().unwrap());
+    let (writer, reader) = (
+        proxy.client().transports([by]).connect().unwrap(),
+        server.client().transports([by]).connect().unwrap(),
+    );
     let mut said = writer.join::<Raw>("general").await.unwrap();
     let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut said).await;
@@ -75,11 +91,13 @@ async fn what_was_taken_but_never_acked_is_not_sent_out_again() {
     assert_eq!(numbers(&mut said, 2).await, [0, 1], "the writer missed nothing either");
 }
 
-#[tokio::test]
-async fn what_the_log_no_longer_holds_is_a_gap() {
+async fn what_the_log_no_longer_holds_is_a_gap(by: Transport) {
     let server = Server::forgetful(5);
     let proxy = Proxy::before(&server).await;
-    let (writer, reader) = (server.client().connect().unwrap(), proxy.client().connect().unwrap());
+    let (writer, reader) = (
+        server.client().transports([by]).connect().unwrap(),
+        proxy.client().transports([by]).connect().unwrap(),
+    );
     let said = writer.join::<Raw>("general").await.unwrap();
     let mut heard = reader.join::<Raw>("general").await.unwrap();
     joined(&mut heard).await;
@@ -100,11 +118,10 @@ async fn what_the_log_no_longer_holds_is_a_gap() {
     assert_eq!(numbers(&mut heard, 1).await, [20]);
 }
 
-#[tokio::test]
-async fn a_server_that_restarts_says_when_to_come_back_and_its_empty_memory_is_a_gap() {
+async fn a_server_that_restarts_says_when_to_come_back_and_its_empty_memory_is_a_gap(by: Transport) {
     let old = Server::open();
     let proxy = Proxy::before(&old).await;
-    let client = proxy.client().connect().unwrap();
+    let client = proxy.client().transports([by]).connect().unwrap();
     let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     soon(room.send(&say("text", json!({"n": 0})))).await.unwrap();
@@ -120,10 +137,9 @@ async fn a_server_that_restarts_says_when_to_come_back_and_its_empty_memory_is_a
     assert_eq!(room.position().unwrap().epoch, ack.position.unwrap().epoch);
 }
 
-#[tokio::test]
-async fn a_reader_that_lags_stops_nobody_and_misses_nothing() {
+async fn a_reader_that_lags_stops_nobody_and_misses_nothing(by: Transport) {
     let server = Server::open();
-    let client = server.client().connect().unwrap();
+    let client = server.client().transports([by]).connect().unwrap();
     let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     // Rooms keep ten thousand messages, inboxes one thousand events.
@@ -139,11 +155,10 @@ async fn a_reader_that_lags_stops_nobody_and_misses_nothing() {
     assert_eq!(numbers(&mut room, 3_000).await, (0..3_000).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn what_is_at_most_once_says_that_it_was_not_sent() {
+async fn what_is_at_most_once_says_that_it_was_not_sent(by: Transport) {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;
-    let client = proxy.client().connect().unwrap();
+    let client = proxy.client().transports([by]).connect().unwrap();
     let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     proxy.set(Mode::Cut);

@@ -1,13 +1,14 @@
 //! A server in this process, a proxy that cuts, and clients that wait for what they are told.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use rcgen::CertifiedKey;
-use roomcast_client::{Backoff, Builder, Client, Event, Message, Raw, Room, Status};
+use roomcast_client::{Backoff, Builder, Change, Client, Event, Member, Message, Raw, Room, Status};
 use roomcast_hub::{Hub, RoomRule};
 use roomcast_protocol::{Grants, Limits, Pattern};
 use roomcast_server::{
@@ -292,4 +293,41 @@ pub(crate) async fn numbers(room: &mut Room<Raw>, count: usize) -> Vec<u64> {
         numbers.push(message(room).await.body.read::<Value>().unwrap()["n"].as_u64().unwrap());
     }
     numbers
+}
+
+/// Who is in a room, as one who is there hears it.
+#[derive(Debug, Default)]
+pub(crate) struct Roster(BTreeMap<String, Member>);
+
+impl Roster {
+    /// Reads on until it is as it should be.
+    pub(crate) async fn until(&mut self, room: &mut Room<Raw>, is_so: impl Fn(&Self) -> bool) {
+        while !is_so(self) {
+            let presence = next(room, |event| match event {
+                Event::Presence(presence) => Some(presence),
+                _ => None,
+            });
+            self.take(presence.await.change);
+        }
+    }
+
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Join(member) | Change::Update(member) => drop(self.0.insert(member.user.clone(), member)),
+            Change::Leave(member) => drop(self.0.remove(&member.user)),
+            Change::Sync { members } => {
+                self.0 = members.into_iter().map(|member| (member.user.clone(), member)).collect();
+            }
+            Change::Count | Change::Other => {}
+        }
+    }
+
+    pub(crate) fn users(&self) -> Vec<&str> {
+        self.0.keys().map(String::as_str).collect()
+    }
+
+    /// Whether somebody's state has this.
+    pub(crate) fn has(&self, user: &str, key: &str, value: &str) -> bool {
+        self.0.get(user).is_some_and(|member| member.state.get(key).is_some_and(|found| found == value))
+    }
 }

@@ -20,7 +20,7 @@ pub(super) enum Incoming<'a> {
     /// A request was refused.
     Error(Cow<'a, str>, Refused),
     /// The first word on a connection.
-    Welcome { user: String, ping_interval: Duration },
+    Welcome { user: Option<String>, ping_interval: Duration },
     /// The token ends soon.
     Expiring,
     /// The server ends, and when to come back.
@@ -75,7 +75,7 @@ pub(super) struct Joined {
 #[serde(tag = "event", rename_all = "snake_case")]
 enum System {
     Welcome {
-        user: String,
+        user: Option<String>,
         ping_interval: f64,
     },
     Expiring,

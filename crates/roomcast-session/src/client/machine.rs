@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use roomcast_protocol::{Code, RoomName};
+use roomcast_protocol::{Code, Position, RoomName};
 
 use super::{
     answer::{Error, Refused},
@@ -31,6 +31,7 @@ use super::{
     output::{Ended, Output, Status},
     reading::{Fill, Inbox, Reading, Seat},
     request::{self, Publication, Query, Start},
+    route::Route,
     settings::{Settings, Token, Why},
 };
 use crate::{Heart, heart::Beat};
@@ -69,6 +70,9 @@ pub struct Client<I, T> {
     settings: Settings,
     phase: Phase,
     attempt: u32,
+    route: Route,
+    /// There is a try, and no `welcome` yet.
+    is_opening: bool,
     backoff: Backoff,
     heart: Heart,
     ping_interval: Duration,
@@ -87,12 +91,25 @@ pub struct Client<I, T> {
     outputs: VecDeque<Output<T>>,
 }
 
+/// A room that is to be read, and from where.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    /// The room.
+    pub room: &'a RoomName,
+    /// How it is joined.
+    pub start: &'a Start,
+    /// Where the reader is, if it has been anywhere.
+    pub position: Option<&'a Position>,
+}
+
 impl<I: Inbox, T> Client<I, T> {
     /// A client that connects at the first [`Self::tick`].
     pub fn new(settings: Settings) -> Self {
         Self {
             phase: Phase::Waiting { until_ms: 0 },
             attempt: 0,
+            route: Route::new(settings.transports.clone()),
+            is_opening: false,
             backoff: settings.backoff.clone(),
             heart: Heart::Heard(0),
             ping_interval: Duration::ZERO,
@@ -115,6 +132,12 @@ impl<I: Inbox, T> Client<I, T> {
     /// What the driver must do next.
     pub fn poll_output(&mut self) -> Option<Output<T>> {
         self.outputs.pop_front()
+    }
+
+    /// The rooms that are to be read now.
+    pub fn readers(&self) -> impl Iterator<Item = Reader<'_>> {
+        let staying = self.rooms.iter().filter(|(_, reading)| !reading.is_leaving());
+        staying.map(|(room, reading)| Reader { room, start: &reading.start, position: reading.position() })
     }
 
     // What the application asks.
@@ -257,8 +280,9 @@ impl<I: Inbox, T> Client<I, T> {
 
     fn connect(&mut self, until_ms: u64) {
         self.phase = Phase::Connecting { until_ms };
-        let (attempt, token) = (self.attempt, self.token.clone());
-        self.outputs.push_back(Output::Connect { attempt, token });
+        self.is_opening = true;
+        let (attempt, token, transport) = (self.attempt, self.token.clone(), self.route.transport());
+        self.outputs.push_back(Output::Connect { attempt, token, transport });
     }
 
     fn hang_up(&mut self, cause: impl Into<String>) -> Option<u64> {
@@ -374,17 +398,23 @@ impl<I: Inbox, T> Client<I, T> {
         self.rooms.get_mut(room?)
     }
 
-    fn welcomed(&mut self, now_ms: u64, user: String, ping_interval: Duration) {
-        if !matches!(self.phase, Phase::Connecting { .. }) {
-            return;
+    fn welcomed(&mut self, now_ms: u64, user: Option<String>, ping_interval: Duration) {
+        let transport = self.route.transport();
+        match self.phase {
+            Phase::Connecting { .. } => {}
+            // Without a socket, who the client is may be told later.
+            Phase::Open => return self.tell(Status::Connected { user, transport }),
+            _ => return,
         }
         self.phase = Phase::Open;
         self.heart = Heart::Heard(now_ms);
         self.ping_interval = ping_interval;
+        self.is_opening = false;
+        self.route.worked();
         self.backoff.reset();
         (self.comeback, self.second_token, self.held_until_ms) = (None, false, 0);
         self.why = Why::Connect;
-        self.tell(Status::Connected { user });
+        self.tell(Status::Connected { user, transport });
     }
 
     /// An answer came for a message, a leave or another request; or for what was given up meanwhile.
@@ -441,9 +471,14 @@ impl<I: Inbox, T> Client<I, T> {
             }
             _ => return self.end(Ended { code: loss.code(), reason: loss.to_string() }),
         }
+        if std::mem::take(&mut self.is_opening) && matches!(loss, Loss::Broken(_)) && self.route.fall(&loss) {
+            self.phase = Phase::Waiting { until_ms: now_ms };
+            return;
+        }
+        let cause = self.route.wait(loss);
         let retry_in = self.comeback.take().unwrap_or_else(|| self.backoff.next(random));
         self.phase = Phase::Waiting { until_ms: now_ms + millis(retry_in) };
-        self.tell(Status::Waiting { retry_in, cause: loss });
+        self.tell(Status::Waiting { retry_in, cause });
     }
 
     /// What was asked on the connection goes again, or is answered that nobody knows.

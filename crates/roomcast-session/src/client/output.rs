@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{answer::Error, comeback::Loss, settings::Why};
+use super::{
+    answer::Error,
+    comeback::Loss,
+    settings::{Transport, Why},
+};
 
 /// How a client stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +18,10 @@ pub enum Status {
     },
     /// The server has said `welcome`.
     Connected {
-        /// Who the client is to the server.
-        user: String,
+        /// Who the client is to the server. A poll doesn't tell.
+        user: Option<String>,
+        /// What got through.
+        transport: Transport,
     },
     /// It waits before the next try.
     Waiting {
@@ -48,6 +54,8 @@ pub enum Output<T> {
         attempt: u32,
         /// The token to present.
         token: Option<Arc<str>>,
+        /// What to try.
+        transport: Transport,
     },
     /// Send a text frame.
     Send(Arc<str>),

@@ -92,6 +92,11 @@ impl<I: Inbox, T> Reading<I, T> {
         matches!(self.seat, Seat::In | Seat::Behind | Seat::Resetting)
     }
 
+    /// Where the reader is.
+    pub(super) fn position(&self) -> Option<&Position> {
+        self.place.as_ref().map(|place| &place.position)
+    }
+
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.seat, Seat::Leaving(..))
     }

@@ -16,6 +16,17 @@ pub enum Token {
     Fetched,
 }
 
+/// How messages travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A WebSocket.
+    WebSocket,
+    /// Server-Sent Events, and requests.
+    Events,
+    /// Long polls, and requests: the last resort, where nothing streams.
+    Poll,
+}
+
 /// Why a token is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
@@ -32,6 +43,9 @@ pub enum Why {
 pub struct Settings {
     /// How it proves who it is.
     pub token: Token,
+    /// How messages may travel, the best first. What doesn't get through is followed by the next; what did is tried
+    /// first from then on.
+    pub transports: Vec<Transport>,
     /// How long it waits before it comes back.
     pub backoff: Backoff,
     /// Requests without an answer, at most. Over it: [`Error::QueueFull`](super::Error::QueueFull).
@@ -52,6 +66,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             token: Token::None,
+            transports: vec![Transport::WebSocket],
             backoff: Backoff::default(),
             requests_max: 1024,
             message_bytes_max: 64 * 1024,

@@ -157,9 +157,10 @@ fn room() -> RoomName {
 fn shown(output: &Output<&'static str>) -> String {
     match output {
         Output::FetchToken(why) => format!("fetch a token: {why:?}"),
-        Output::Connect { attempt, token } => {
+        Output::Connect { attempt, token, transport: Transport::WebSocket } => {
             format!("connect {attempt} {}", token.as_deref().unwrap_or("-"))
         }
+        Output::Connect { attempt, transport, .. } => format!("connect {attempt} by {transport:?}"),
         Output::Send(text) => format!("send {text}"),
         Output::Ping => "ping".into(),
         Output::Close => "close".into(),
@@ -167,7 +168,9 @@ fn shown(output: &Output<&'static str>) -> String {
         Output::Answer(id, Ok(_)) => format!("{id}: done"),
         Output::Answer(id, Err(error)) => format!("{id}: {error}"),
         Output::Tell(Status::Connecting { attempt }) => format!("connecting {attempt}"),
-        Output::Tell(Status::Connected { user }) => format!("connected as {user}"),
+        Output::Tell(Status::Connected { user, .. }) => {
+            format!("connected as {}", user.as_deref().unwrap_or("somebody"))
+        }
         Output::Tell(Status::Waiting { retry_in, .. }) => format!("waiting {retry_in:?}"),
         Output::Tell(Status::Ended(ended)) => format!("ended {:?}", ended.code),
     }
@@ -237,6 +240,35 @@ fn a_close_that_is_for_good_ends_everything() {
     assert_eq!(bench.outputs(), [format!("m: the client has ended: {why}"), "ended Some(4009)".into()]);
     assert_eq!(bench.events(), ["joined e.5 false".into(), format!("left: {why}")]);
     assert!(bench.client.join(room(), Start::default(), Shelf::default()).is_err());
+}
+
+#[test]
+fn what_doesnt_get_through_is_followed_at_once_by_what_may() {
+    let mut bench = Bench::new(Token::None);
+    let transports = vec![Transport::WebSocket, Transport::Events, Transport::Poll];
+    bench.client = Client::new(Settings { transports, ..Settings::default() });
+    assert_eq!(bench.outputs(), ["connecting 1", "connect 1 -"]);
+    bench.wait(10_000);
+    assert_eq!(bench.outputs(), ["hang up: the server did not answer in time"]);
+    bench.lose(Loss::Broken("the server did not answer in time".into()));
+    assert_eq!(bench.outputs(), ["connecting 2", "connect 2 by Events"]);
+    bench.lose(broken());
+    assert_eq!(bench.outputs(), ["connecting 3", "connect 3 by Poll"]);
+    bench.lose(broken());
+    assert_eq!(bench.outputs(), ["waiting 2s"]);
+    bench.wait(2_000);
+    assert_eq!(bench.outputs(), ["connecting 4", "connect 4 -"]);
+    bench.lose(broken());
+    bench.connect();
+    for attempt in [6, 7] {
+        bench.lose(broken());
+        bench.wait(30_000);
+        let tried = format!("connect {attempt} by Events");
+        assert_eq!(bench.outputs().last(), Some(&tried), "what has worked goes first");
+    }
+    bench.lose(Loss::Closed(1012, String::new()));
+    bench.wait(30_000);
+    assert_eq!(bench.outputs().last().unwrap(), "connect 8 by Events", "a close says nothing of the way");
 }
 
 #[test]
