@@ -40,6 +40,8 @@ pub(crate) struct Part {
     pub(crate) ledger: Ledger,
     /// What is to be delivered, in order.
     pub(crate) frames: Vec<Arc<Frame>>,
+    /// Whether its messages go at another age than before.
+    pub(crate) has_new_age: bool,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +107,7 @@ impl Batch {
             log: log.clone(),
             ledger,
             frames: Vec::new(),
+            has_new_age: false,
         });
         let room = part.ledger.id.unwrap_or_default();
         let seen = key.map_or(Seen::Never, |key| desk.keyring.look(now, room, key));
@@ -185,6 +188,7 @@ impl Part {
             }
         }
         let id = id.unwrap_or(desk.counts.room);
+        self.has_new_age = row.age_ms != wanted.age_ms && self.ledger.id.is_some();
         (self.ledger.id, self.ledger.row) = (Some(id), wanted);
         Ok(id)
     }

@@ -8,8 +8,8 @@ use roomcast_protocol::Timestamp;
 use roomcast_session::Now;
 use rusqlite::{Connection, params};
 
-/// A run's clock begins here, in milliseconds: well above zero, so that keys from before have a place below.
-const BEGIN_MS: u64 = 2 * 24 * 3600 * 1000;
+/// Commits whose keys leave the disk in one go.
+const CHUNK: u32 = 2_000;
 /// Room, key, seq, timestamp.
 const ENTRY_BYTES: usize = 8 + 32 + 8 + 8;
 const CRC_BYTES: usize = 4;
@@ -20,16 +20,21 @@ pub(crate) struct Restored {
     room: i64,
     key: Key,
     at: (u64, Timestamp),
-    /// How long before the last key of the run before.
-    age_ms: u64,
+    /// When it was used, by the store's clock.
+    used_ms: u64,
 }
 
 /// The keys of all rooms.
+///
+/// They are as old as the store has been open since their use: its clock goes on with each run where the last key of
+/// the run before was used, so that no clock on a wall has to be believed.
 #[derive(Debug)]
 pub(crate) struct Keyring {
     limits: KeyLimits,
     /// Of all rooms.
     keys_max: usize,
+    /// What the store's clock said when this run began.
+    begin_ms: u64,
     rooms: HashMap<i64, Keys>,
     /// What the next commit remembers.
     entries: Vec<u8>,
@@ -39,22 +44,35 @@ pub(crate) struct Keyring {
 }
 
 impl Keyring {
-    /// The keys of the run before. The time between the runs doesn't count: no clock is trusted to tell it.
+    /// The keys of the runs before, oldest first.
     pub(crate) fn new((limits, keys_max): (KeyLimits, usize), restored: Vec<Restored>) -> Self {
         let mut ring = Self {
             limits,
             keys_max,
+            begin_ms: restored.iter().map(|key| key.used_ms).max().unwrap_or(0),
             rooms: HashMap::new(),
             entries: Vec::new(),
             fresh: Vec::new(),
             count: 0,
         };
-        for Restored { room, key, at, age_ms } in restored {
-            let keys = ring.rooms.entry(room).or_default();
-            keys.remember(BEGIN_MS.saturating_sub(age_ms), key, at, limits);
+        let old_ms = ring.old_ms(ring.begin_ms);
+        for Restored { room, key, at, used_ms } in restored {
+            // Not those that are over the window: since then their ids may have been used again.
+            if used_ms.cast_signed() > old_ms {
+                ring.rooms.entry(room).or_default().remember(used_ms, key, at, limits);
+            }
         }
         ring.count = ring.rooms.values().map(Keys::len).sum();
         ring
+    }
+
+    fn clock_ms(&self, now: Now) -> u64 {
+        self.begin_ms.saturating_add(now.ms)
+    }
+
+    /// What was used then or before is over the window.
+    fn old_ms(&self, now_ms: u64) -> i64 {
+        now_ms.cast_signed().saturating_sub_unsigned(self.limits.window.as_millis() as u64)
     }
 
     /// Keys in memory.
@@ -68,18 +86,20 @@ impl Keyring {
     }
 
     pub(crate) fn look(&mut self, now: Now, room: i64, key: Key) -> Seen {
+        let now_ms = self.clock_ms(now);
         let Some(keys) = self.rooms.get_mut(&room) else { return Seen::Never };
         let before = keys.len();
-        let seen = keys.look(BEGIN_MS + now.ms, key, self.limits);
+        let seen = keys.look(now_ms, key, self.limits);
         self.count -= before - keys.len();
         seen
     }
 
     /// Remembers a key with the commit that is under way.
     pub(crate) fn remember(&mut self, now: Now, room: i64, key: Key, at: (u64, Timestamp)) {
+        let used_ms = self.clock_ms(now);
         let keys = self.rooms.entry(room).or_default();
         let before = keys.len();
-        keys.remember(BEGIN_MS + now.ms, key, at, self.limits);
+        keys.remember(used_ms, key, at, self.limits);
         self.count = self.count + keys.len() - before;
         self.fresh.push(room);
         self.entries.extend_from_slice(&room.to_le_bytes());
@@ -95,7 +115,7 @@ impl Keyring {
         }
         self.entries.extend_from_slice(&crc32fast::hash(&self.entries).to_le_bytes());
         let mut insert = connection.prepare_cached("INSERT INTO idem (c, ts, keys) VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![commit, now.wall.0.cast_signed(), self.entries]).map(drop)
+        insert.execute(params![commit, self.clock_ms(now).cast_signed(), self.entries]).map(drop)
     }
 
     /// The commit is done.
@@ -116,33 +136,37 @@ impl Keyring {
         self.entries.clear();
     }
 
-    /// Forgets what is over the window, in memory and, in a bounded step, on disk.
-    pub(crate) fn sweep(&mut self, connection: &Connection, now: Now) -> rusqlite::Result<()> {
+    /// Forgets what is over the window in memory.
+    pub(crate) fn forget(&mut self, now: Now) {
+        let now_ms = self.clock_ms(now);
         self.rooms.retain(|_, keys| {
-            keys.forget(BEGIN_MS + now.ms, self.limits);
+            keys.forget(now_ms, self.limits);
             !keys.is_empty()
         });
         self.count = self.rooms.values().map(Keys::len).sum();
-        let old = now.wall.0.saturating_sub(self.limits.window.as_millis() as u64);
-        let sql = "DELETE FROM idem WHERE ts < ?1 AND c IN (SELECT c FROM idem ORDER BY c LIMIT 20000)";
-        connection.prepare_cached(sql)?.execute([old.cast_signed()]).map(drop)
+    }
+
+    /// Takes what is over the window off the disk, in a bounded step. Answers whether there may be more.
+    pub(crate) fn sweep(&self, connection: &Connection, now: Now) -> rusqlite::Result<bool> {
+        let sql = "DELETE FROM idem WHERE ts <= ?1 AND c IN (SELECT c FROM idem ORDER BY c LIMIT ?2)";
+        let old_ms = self.old_ms(self.clock_ms(now));
+        Ok(connection.prepare_cached(sql)?.execute(params![old_ms, CHUNK])? == CHUNK as usize)
     }
 
     /// Reads all keys, oldest first.
     pub(crate) fn read(connection: &Connection) -> rusqlite::Result<Vec<Restored>> {
-        let newest: Option<i64> = connection.query_row("SELECT max(ts) FROM idem", [], |row| row.get(0))?;
         let mut select = connection.prepare("SELECT ts, keys FROM idem ORDER BY c")?;
         let mut rows = select.query([])?;
         let mut restored = Vec::new();
         while let Some(row) = rows.next()? {
-            let age_ms = newest.unwrap_or(0).saturating_sub(row.get(0)?).max(0).cast_unsigned();
+            let used_ms = row.get::<_, i64>(0)?.max(0).cast_unsigned();
             let Some(entries) = checked(row.get_ref(1)?.as_blob()?) else {
                 tracing::error!(
                     "idempotency keys of one commit are damaged: their messages could be taken twice"
                 );
                 continue;
             };
-            restored.extend(entries.as_chunks().0.iter().map(|entry| restore(entry, age_ms)));
+            restored.extend(entries.as_chunks().0.iter().map(|entry| restore(entry, used_ms)));
         }
         Ok(restored)
     }
@@ -154,7 +178,7 @@ fn checked(blob: &[u8]) -> Option<&[u8]> {
     (crc32fast::hash(entries).to_le_bytes() == *crc).then_some(entries)
 }
 
-fn restore(entry: &[u8; ENTRY_BYTES], age_ms: u64) -> Restored {
+fn restore(entry: &[u8; ENTRY_BYTES], used_ms: u64) -> Restored {
     fn part<const N: usize>(entry: &[u8], at: usize) -> [u8; N] {
         let mut part = [0; N];
         part.copy_from_slice(&entry[at..at + N]);
@@ -164,6 +188,6 @@ fn restore(entry: &[u8; ENTRY_BYTES], age_ms: u64) -> Restored {
         room: i64::from_le_bytes(part(entry, 0)),
         key: Key::from_bytes(part(entry, 8)),
         at: (u64::from_le_bytes(part(entry, 40)), Timestamp(u64::from_le_bytes(part(entry, 48)))),
-        age_ms,
+        used_ms,
     }
 }

@@ -144,7 +144,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         // Before the directory is given up.
-        self.readers.close();
+        drop(self.readers.close());
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     keyring::Keyring,
     logs::Logs,
     store::{Found, Store},
-    sweep::Sweep,
+    sweep::{self, Sweep},
     tails::Tails,
 };
 
@@ -89,11 +89,17 @@ impl Writer {
             refuse(jobs, &error);
             return self.hold_back(&error);
         }
+        let Some(now) = jobs.last().map(|job| job.now) else { return };
         let before = self.counts;
         let (mut batch, mut jobs) = (Batch::default(), jobs.into_iter());
-        match self.write(&mut batch, &mut jobs) {
+        match self.write(&mut batch, &mut jobs, now) {
             Ok(()) if batch.is_empty() => answer(batch),
-            Ok(()) => self.commit(batch, before),
+            Ok(()) => {
+                self.commit(batch, before);
+                if self.sweep.appended(self.counts.message.abs_diff(before.message)) {
+                    self.sweep(now);
+                }
+            }
             Err(error) => {
                 let error = engine_error(&error);
                 tracing::error!(%error, "messages were not taken");
@@ -106,8 +112,7 @@ impl Writer {
     }
 
     /// Writes messages in a transaction that is left open, unless there was nothing to write.
-    fn write(&mut self, batch: &mut Batch, jobs: &mut vec::IntoIter<Job>) -> rusqlite::Result<()> {
-        let Some(now) = jobs.as_slice().last().map(|job| job.now) else { return Ok(()) };
+    fn write(&mut self, batch: &mut Batch, jobs: &mut vec::IntoIter<Job>, now: Now) -> rusqlite::Result<()> {
         batch.synced = Batch::wants_sync(jobs.as_slice());
         self.sync(batch.synced)?;
         self.execute("BEGIN IMMEDIATE")?;
@@ -163,6 +168,9 @@ impl Writer {
     }
 
     fn show(&mut self, batch: &Batch) {
+        if batch.parts().any(|part| part.has_new_age) {
+            self.sweep.ages_changed();
+        }
         for part in batch.parts().filter(|part| !part.frames.is_empty()) {
             part.log.state.lock().publish(&part.frames, part.ledger);
             self.tails.push(&part.log, &part.frames);
@@ -256,14 +264,27 @@ impl Writer {
         if self.logs.health.is_failing() {
             self.try_again();
         }
-        let Some(connection) = &self.connection else { return };
-        let swept = self.sweep.step((connection, &mut self.keyring), &self.logs, (now, self.counts.message));
-        if let Err(error) = swept {
-            tracing::error!(%error, "what is old can't be taken off the disk");
-            // What failed may have been a sync.
-            self.connection = None;
+        self.sweep(now);
+        if let Some(connection) = &self.connection
+            && let Err(error) = sweep::give_back(connection, &self.logs)
+        {
+            self.cant_sweep(&error);
         }
         self.watch_wal();
+    }
+
+    /// Takes some of what is old off the disk.
+    fn sweep(&mut self, now: Now) {
+        let Some(connection) = &self.connection else { return };
+        if let Err(error) = self.sweep.step((connection, &mut self.keyring), &self.logs, now) {
+            self.cant_sweep(&error);
+        }
+    }
+
+    fn cant_sweep(&mut self, error: &rusqlite::Error) {
+        tracing::error!(%error, "what is old can't be taken off the disk");
+        // What failed may have been a sync.
+        self.connection = None;
     }
 
     fn watch_wal(&mut self) {

@@ -5,6 +5,8 @@
 mod conformance;
 mod crashes;
 mod damage;
+mod keys;
 mod limits;
 mod reading;
 mod support;
+mod sweep;

@@ -71,6 +71,11 @@ impl Room {
         conformance::wait(self.append(content, id))
     }
 
+    /// Says something at a moment of its own.
+    pub(crate) fn say_at(&self, now: Now, content: &str, id: &str) -> Result<Delivered, AppendError> {
+        conformance::wait(self.append_at(now, &format!("{content:?}"), Some(id)))
+    }
+
     /// Says something again and again while it is refused, as it is for a moment after a failure.
     pub(crate) fn say_until_taken(&self, content: &str, id: Option<&str>) -> Delivered {
         loop {
@@ -89,6 +94,11 @@ impl Room {
     /// Says something that is JSON already.
     pub(crate) fn say_json(&self, json: &str) -> Result<Delivered, AppendError> {
         conformance::wait(self.append_at(NOW, json, None))
+    }
+
+    /// Says something that is JSON already, at a moment of its own, and doesn't wait.
+    pub(crate) fn queue_at(&self, now: Now, json: &str) -> Ticket<Result<Delivered, AppendError>> {
+        self.append_at(now, json, None)
     }
 
     fn append(&self, content: &str, id: Option<&str>) -> Ticket<Result<Delivered, AppendError>> {

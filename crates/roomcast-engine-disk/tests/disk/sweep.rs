@@ -1,0 +1,104 @@
+//! What is old leaves the disk in time: under load, whatever else is kept, and however much there is of it.
+
+use std::{path::Path, time::Duration};
+
+use roomcast_engine_disk::{Disk, retention};
+use roomcast_hub::{
+    Durability, Retention, RoomRule,
+    engine::{AppendError, Engine, Ticket, conformance},
+};
+use roomcast_protocol::{Timestamp, server::Delivered};
+use roomcast_session::Now;
+use rusqlite::Connection;
+
+use crate::support::{Directories, NOW, PATIENCE, Room, open, rule};
+
+fn after(seconds: u64) -> Now {
+    Now { ms: NOW.ms + seconds * 1_000, wall: Timestamp(NOW.wall.0 + seconds * 1_000) }
+}
+
+const HELLO: &str = "\"hello\"";
+
+/// A room whose messages go after some seconds.
+fn aged(seconds: u64) -> RoomRule {
+    let history = Retention { age_max: Duration::from_secs(seconds), ..retention() };
+    RoomRule { history, ..rule(Durability::None) }
+}
+
+/// Lets the sweep look at everything once: each tick does a part of it, at least.
+fn go_round(disk: &Disk, room: &Room, now: Now) {
+    for _ in 0..10 {
+        conformance::wait(room.queue_at(now, HELLO)).unwrap();
+        disk.tick(now);
+    }
+}
+
+/// Rows of a table, once the store is closed.
+fn rows(disk: &Disk, path: &Path, from: &str) -> i64 {
+    disk.close(PATIENCE);
+    let connection = Connection::open(path.join("roomcast.db")).unwrap();
+    connection.query_row(&format!("SELECT count(*) FROM {from}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn what_is_old_goes_however_busy_the_disk_is() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let disk = open(&path);
+    let room = Room::watch(&disk, "r", aged(60)).unwrap();
+    let large = format!("\"{}\"", "x".repeat(2_000));
+    let say = |count: usize, now: Now| (0..count).map(|_| room.queue_at(now, &large)).collect::<Vec<_>>();
+    let are_taken = |tickets: Vec<Ticket<_>>| {
+        tickets.into_iter().all(|ticket| conformance::wait::<Result<Delivered, AppendError>>(ticket).is_ok())
+    };
+    assert!(are_taken(say(3_000, NOW)));
+    go_round(&disk, &room, NOW);
+    let waiting = say(12_000, after(61));
+    disk.tick(after(61));
+    assert!(are_taken(waiting));
+    assert_eq!(rows(&disk, &path, &format!("msg WHERE ts = {}", NOW.wall.0)), 0);
+}
+
+#[test]
+fn what_is_kept_longer_keeps_nothing_else() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let disk = open(&path);
+    let brief = Room::watch(&disk, "brief", aged(60)).unwrap();
+    let long = Room::watch(&disk, "long", aged(1_000_000)).unwrap();
+    for seconds in [0, 100, 300] {
+        for room in [&brief, &long] {
+            conformance::wait(room.queue_at(after(seconds), HELLO)).unwrap();
+        }
+        disk.tick(after(seconds + 90));
+    }
+    assert_eq!(rows(&disk, &path, "msg"), 3, "what is kept longer is kept");
+}
+
+#[test]
+fn another_age_is_of_what_is_there_too() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let disk = open(&path);
+    let room = Room::watch(&disk, "r", aged(1_000_000)).unwrap();
+    (0..10).for_each(|_| drop(conformance::wait(room.queue_at(NOW, HELLO)).unwrap()));
+    disk.close(PATIENCE);
+    let disk = open(&path);
+    let other = Room::watch(&disk, "other", aged(60)).unwrap();
+    go_round(&disk, &other, after(90));
+    let room = Room::watch(&disk, "r", aged(60)).unwrap();
+    conformance::wait(room.queue_at(after(100), HELLO)).unwrap();
+    disk.tick(after(200));
+    assert_eq!(rows(&disk, &path, "msg"), 1, "the last of all stays");
+}
+
+#[test]
+fn ids_go_as_fast_as_they_come() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let disk = open(&path);
+    let room = Room::watch(&disk, "r", rule(Durability::None)).unwrap();
+    (0..20_001).for_each(|id| drop(room.say("hello", Some(&id.to_string())).unwrap()));
+    (0..2).for_each(|_| disk.tick(after(301)));
+    assert_eq!(rows(&disk, &path, "idem"), 0);
+}
