@@ -123,8 +123,9 @@ pub enum Error {
     },
     /// It is for those who are connected now, and the client isn't. It was not sent.
     Offline,
-    /// The connection was lost before the answer came: it may have been done or not. Only for what is sent at
-    /// most once; everything else is sent again.
+    /// The connection was lost before the answer came: it may have been done or not. For what is sent at most once,
+    /// and for a message that had no answer for five minutes, as long as a server knows its id; everything else is
+    /// sent again.
     Unanswered,
     /// The room is joined through another handle already.
     AlreadyJoined,

@@ -317,7 +317,10 @@ impl<I: Inbox, T> Client<I, T> {
                 self.outputs.push_back(Output::Send(join.into()));
             }
             if reading.is_seated() && now_ms >= held_ms.max(self.held_until_ms) {
-                self.outputs.extend(std::iter::from_fn(|| reading.outbox.next()).map(Output::Send));
+                let outbox = &mut reading.outbox;
+                let forgotten = std::iter::from_fn(|| outbox.forgotten(now_ms));
+                self.outputs.extend(forgotten.map(|reply| Output::Answer(reply, Err(Error::Unanswered))));
+                self.outputs.extend(std::iter::from_fn(|| outbox.next(now_ms)).map(Output::Send));
             }
         }
         let is_seated = |room: &RoomName| self.rooms.get(room).is_some_and(Reading::is_seated);

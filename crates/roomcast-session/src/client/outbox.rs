@@ -5,6 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 /// Messages of one room that are under way at once. A refusal costs at most so many in vain.
 const WINDOW: usize = 64;
+/// A server knows an id for five minutes; some of it is for the way.
+const KNOWN_MS: u64 = 290_000;
 
 /// A message that has no answer yet.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub(super) struct Letter<T> {
     number: u64,
     id: String,
     text: Arc<str>,
+    /// When it was sent first.
+    tried_ms: Option<u64>,
     pub(super) reply: T,
 }
 
@@ -39,19 +43,29 @@ impl<T> Outbox<T> {
 
     pub(super) fn put(&mut self, id: &str, text: String, reply: T) {
         self.letters_total += 1;
-        let letter = Letter { number: self.letters_total, id: id.into(), text: text.into(), reply };
-        self.waiting.push_back(letter);
+        let (id, text) = (id.into(), text.into());
+        self.waiting.push_back(Letter { number: self.letters_total, id, text, tried_ms: None, reply });
+    }
+
+    /// The next message that the server may have taken and forgotten, which is done with: sent once more, it could
+    /// be there twice.
+    pub(super) fn forgotten(&mut self, now_ms: u64) -> Option<T> {
+        let is_forgotten =
+            |letter: &Letter<T>| letter.tried_ms.is_some_and(|at_ms| now_ms > at_ms + KNOWN_MS);
+        // What was tried is older than what wasn't.
+        self.waiting.pop_front_if(|letter| is_forgotten(letter)).map(|letter| letter.reply)
     }
 
     /// The next message that may go out now.
-    pub(super) fn next(&mut self) -> Option<Arc<str>> {
+    pub(super) fn next(&mut self, now_ms: u64) -> Option<Arc<str>> {
         let oldest = self.waiting.front()?;
         // After a refusal what was sent behind it is refused as well: it comes back before anything goes.
         let overtaken = self.flying.back().is_some_and(|last| last.number > oldest.number);
         if overtaken || self.flying.len() >= WINDOW {
             return None;
         }
-        let letter = self.waiting.pop_front()?;
+        let mut letter = self.waiting.pop_front()?;
+        letter.tried_ms.get_or_insert(now_ms);
         let text = letter.text.clone();
         self.flying.push_back(letter);
         Some(text)
@@ -99,7 +113,7 @@ mod tests {
 
     /// Everything that goes out now.
     fn sent(outbox: &mut Outbox<usize>) -> Vec<usize> {
-        std::iter::from_fn(|| outbox.next()).map(|text| text.parse().unwrap()).collect()
+        std::iter::from_fn(|| outbox.next(0)).map(|text| text.parse().unwrap()).collect()
     }
 
     #[test]

@@ -311,6 +311,7 @@ fn code(error: Error) -> String {
         Error::QueueFull { .. } => "queue_full".into(),
         Error::Offline => "offline".into(),
         Error::Left => "left".into(),
+        Error::Unanswered => "unknown".into(),
         other => format!("{other:?}"),
     }
 }
