@@ -145,3 +145,11 @@ test("every code has its name", () => {
   const isMet = ({ close, reason }) => new RegExp(`"\\$?code":${close},"\\$?reason":"${reason}`).test(traces);
   deepEqual(closes.filter((each) => !isMet(each)), [], "closes that no trace has");
 });
+
+test("the trace that the guide shows is one of the vectors", () => {
+  const guide = readFileSync(new URL("../../../docs/sdk-guide.md", import.meta.url), "utf8");
+  const shown = [...guide.matchAll(/^```json\n(.*?)^```$/gms)].map(([, json]) => JSON.parse(json)).filter(({ steps }) => steps);
+  const traces = vectors("sessions.json").groups.flatMap((group) => group.traces);
+  deepEqual(shown, shown.map(({ name }) => traces.find((trace) => trace.name === name)));
+  equal(shown.length, 1);
+});
