@@ -1,8 +1,31 @@
 //! What `pub` and `sub` share: the way to a server, and how the connection goes.
 
-use roomcast_client::{Client, Status};
+use std::{fs, path::PathBuf};
+
+use roomcast_client::{Client, Status, Transport};
 
 use crate::failure::Failure;
+
+/// How messages travel, as it is written on the command line.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum By {
+    /// WebSocket
+    Websocket,
+    /// Server-Sent Events, and requests
+    Events,
+    /// Long poll, and requests
+    Poll,
+}
+
+impl From<By> for Transport {
+    fn from(by: By) -> Self {
+        match by {
+            By::Websocket => Self::WebSocket,
+            By::Events => Self::Events,
+            By::Poll => Self::Poll,
+        }
+    }
+}
 
 /// Which server, and as whom.
 #[derive(Debug, clap::Args)]
@@ -16,6 +39,12 @@ pub(crate) struct Server {
     /// A name, for `roomcast dev`, which needs no token
     #[arg(long, value_name = "NAME", env = "ROOMCAST_USER")]
     user: Option<String>,
+    /// How messages travel; without it, by the first of these that gets through
+    #[arg(long, value_name = "TRANSPORT", value_enum)]
+    transport: Option<By>,
+    /// Certificates to trust beside the system's, as PEM, for a server with https:// and an authority of your own
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 impl Server {
@@ -48,6 +77,14 @@ impl Server {
         }
         if let Some(user) = &self.user {
             builder = builder.user(user);
+        }
+        if let Some(by) = self.transport {
+            builder = builder.transports([by.into()]);
+        }
+        if let Some(file) = &self.ca_file {
+            let pem = fs::read(file)
+                .map_err(|error| Failure::said(format!("--ca-file {}: {error}", file.display())))?;
+            builder = builder.root_certificates(&pem);
         }
         builder.connect().map_err(|error| Failure::said(format!("--url {}: {error}", self.url)))
     }

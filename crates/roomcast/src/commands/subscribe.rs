@@ -17,6 +17,7 @@ Examples:
   roomcast sub general news --json | jq .data
   roomcast sub general --since 78b5a522d0745960-0.41     goes on after that message
   roomcast sub general --count 1                         waits for one message
+  roomcast sub general --url https://chat.example.com --token \"$TOKEN\"
 
 When it ends it says which --since goes on from there; nothing is missed in between, or it is told.";
 

@@ -33,7 +33,7 @@ impl Running {
 
     /// The port that the first line names.
     pub(crate) fn port(&self) -> u16 {
-        let after = self.first_line.split("http://127.0.0.1:").nth(1).unwrap();
+        let after = self.first_line.split("://127.0.0.1:").nth(1).unwrap();
         after.split(|character: char| !character.is_ascii_digit()).next().unwrap().parse().unwrap()
     }
 

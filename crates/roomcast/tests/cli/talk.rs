@@ -40,6 +40,51 @@ fn what_is_said_is_read() {
 }
 
 #[test]
+fn every_transport_carries_the_same() {
+    let place = Place::new();
+    let (_server, url) = dev(&place);
+    for by in ["websocket", "events", "poll"] {
+        let said = run(&place, &url, &["pub", "general", by, "--transport", by, "--json"]).json();
+        let last = ["sub", "general", "--transport", by, "--last", "1", "--count", "1", "--json"];
+        let read = run(&place, &url, &last).json();
+        assert_eq!((&read["data"]["content"], &read["seq"]), (&json!(by), &said["seq"]));
+    }
+    let position =
+        run(&place, &url, &["sub", "general", "--transport", "poll", "--last", "3", "--count", "1"]);
+    let since = position.stderr.split('\'').nth(1).unwrap();
+    let rest = ["sub", "general", "--transport", "events", "--since", since, "--count", "2", "--json"];
+    let rest = run(&place, &url, &rest);
+    assert_eq!(rest.stdout.lines().count(), 2, "a position of one is good on every other: {rest:?}");
+}
+
+#[test]
+fn a_server_with_tls_is_talked_to_if_it_is_trusted() {
+    let place = Place::new();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+    place.write("certificate.pem", &made.cert.pem());
+    place.write("key.pem", &made.signing_key.serialize_pem());
+    place.run(&["init"]);
+    let config = place.read("roomcast.toml");
+    let tls = "[server]\ntls_certificate = \"certificate.pem\"\ntls_key = \"key.pem\"\n";
+    assert!(config.contains("[server]\n"));
+    place.write("roomcast.toml", &config.replacen("[server]\n", tls, 1));
+    let server = Running::start(&place, &["serve", "--listen", "127.0.0.1:0"]);
+    let url = format!("https://127.0.0.1:{}", server.port());
+    let token = place.run(&["token", "mint", "--user", "ada"]).stdout;
+    let say = |rest: &[&str]| {
+        run(&place, &url, &[&["pub", "general", "Hello", "--token", token.trim()], rest].concat())
+    };
+    for by in ["websocket", "events", "poll"] {
+        let said = say(&["--transport", by, "--ca-file", "certificate.pem"]);
+        assert!(said.success && said.stdout.starts_with("delivered at "), "{said:?}");
+    }
+    let stranger = say(&[]);
+    assert!(!stranger.success && stranger.stderr.contains("no TLS with 127.0.0.1"), "{stranger:?}");
+    let nowhere = say(&["--ca-file", "nothing.pem"]);
+    assert!(!nowhere.success && nowhere.stderr.contains("--ca-file nothing.pem: "), "{nowhere:?}");
+}
+
+#[test]
 fn programs_read_messages_as_they_came() {
     let place = Place::new();
     let (_server, url) = dev(&place);
