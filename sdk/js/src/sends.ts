@@ -60,7 +60,8 @@ export function createSends(
     }
     letters.delete(key);
     error || !data ? letter.failed(error ?? letter.over) : letter.done(data);
-    flush(request.room);
+    // Where nothing was heard there is no connection.
+    if (error || data) flush(request.room);
   }
 
   return {

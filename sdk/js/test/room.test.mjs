@@ -435,3 +435,19 @@ test("a name that can't be is refused at once", () => {
   equal(client.room("chat:A.1@~=+-_").name, "chat:A.1@~=+-_");
   equal(client.room("r"), client.room("r"));
 });
+
+test("a room that was left with a send under way, and joined again, outlives a lost connection", async () => {
+  const { client, room, link, pass } = await joined();
+  const lost = rejects(room.send("text", {}), { code: "left" });
+  room.leave();
+  const again = client.room("r");
+  await settled();
+  await link().break();
+  await lost;
+  equal(again.state, "joining");
+  await pass(1_000);
+  await link().welcome();
+  link().joined("r");
+  await settled();
+  equal(again.state, "live");
+});
