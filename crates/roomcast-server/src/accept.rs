@@ -35,6 +35,8 @@ use crate::{
     tls::Tls,
 };
 
+/// Headers of a request that hyper takes unless it is told otherwise.
+const HYPER_HEADERS_MAX: usize = 100;
 /// How long to wait when the process has no more sockets.
 const NO_SOCKETS_PAUSE: Duration = Duration::from_millis(100);
 /// What a connection beyond the limit is told.
@@ -159,10 +161,14 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
     let cut = HangUp::default();
     let below =
         Below { hang_up: Some(cut.clone()), takeover: takeover.cloned(), ..Below::of(&peer, settings) };
-    let connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    // Hyper clears room for as many at each request, but for its own number.
+    if settings.headers_max != HYPER_HEADERS_MAX {
+        builder.max_headers(settings.headers_max);
+    }
+    let connection = builder
         .timer(TokioTimer::new())
         .header_read_timeout(settings.headers_timeout)
-        .max_headers(settings.headers_max)
         // What is written is mostly small: one copy into a buffer costs less than a vector of pieces.
         .writev(false)
         .max_buf_size(settings.head_bytes_max)

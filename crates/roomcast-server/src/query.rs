@@ -13,19 +13,42 @@ impl<'a> Query<'a> {
         Self(uri.query().unwrap_or_default())
     }
 
+    pub(crate) fn in_text(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The first value of a key.
     pub(crate) fn text(self, key: &str) -> Option<Cow<'a, str>> {
-        form_urlencoded::parse(self.0.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value)
+        self.all(key).next()
     }
 
     /// Every value of a key.
-    pub(crate) fn all(self, key: &'static str) -> impl Iterator<Item = Cow<'a, str>> {
-        let pairs = form_urlencoded::parse(self.0.as_bytes());
-        pairs.filter(move |(name, _)| name == key).map(|(_, value)| value)
+    pub(crate) fn all(self, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
+        // A request is asked for many keys that it doesn't have: only what may be one is decoded.
+        let may_be = move |pair: &&str| {
+            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
+            name == key || name.contains('%')
+        };
+        let pairs = self.0.split('&').filter(may_be);
+        let decoded = pairs.filter_map(|pair| form_urlencoded::parse(pair.as_bytes()).next());
+        decoded.filter(move |(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// The first value of a key, if it is a number.
     pub(crate) fn number<T: FromStr>(self, key: &str) -> Option<T> {
         self.text(key)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_however_it_is_written() {
+        let query = Query::in_text("rooms=no&room=a%3Ab&%72oom=c+d&room&last=5&&=x&since=%ff");
+        assert_eq!(query.all("room").collect::<Vec<_>>(), ["a:b", "c d", ""]);
+        assert_eq!((query.text("roo"), query.number("last")), (None, Some(5)));
+        assert_eq!((query.text("since").as_deref(), query.number::<u8>("room")), (Some("\u{fffd}"), None));
     }
 }

@@ -1,7 +1,7 @@
 //! What a request brings to show who it comes from: a token or API key, a session, in `dev` a name. Only found
 //! here, not judged; never shown in a log.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{
@@ -11,6 +11,7 @@ use http::{
 use roomcast_protocol::SessionId;
 
 use super::error::AuthError;
+use crate::query::Query;
 
 /// The header that carries a session, both ways.
 pub const SESSION_HEADER: HeaderName = HeaderName::from_static("roomcast-session");
@@ -73,7 +74,7 @@ fn cookie_named(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// The first value of a parameter in a query string.
 fn parameter(query: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    Query::in_text(query).text(name).map(Cow::into_owned)
 }
 
 /// The session of a request.

@@ -35,13 +35,17 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::Request,
-    middleware::{from_fn, from_fn_with_state, map_response},
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
 use http::{HeaderName, HeaderValue, Method, header};
 use roomcast_protocol::Code;
-use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
+use tower::ServiceBuilder;
+use tower_http::{
+    cors::{AllowCredentials, AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
 
 use self::{problem::Problem, rates::Rates};
 use crate::{app::App, auth::SESSION_HEADER};
@@ -50,6 +54,10 @@ use crate::{app::App, auth::SESSION_HEADER};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Where a stream of events goes on.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Answers are of the moment.
+const UNSTORED: HeaderValue = HeaderValue::from_static("no-store");
+/// What they are their header says.
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// How long a browser may remember what a preflight said.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
@@ -82,8 +90,13 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .merge(operations::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_so)
-        .layer(map_response(unstored))
-        .layer(cors(&api.app))
+        // One layer of them all: a router boxes what each of its own adds.
+        .layer(
+            ServiceBuilder::new()
+                .layer(cors(&api.app))
+                .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, UNSTORED))
+                .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)),
+        )
         .with_state(api)
 }
 
@@ -104,14 +117,6 @@ fn cors(app: &Arc<App>) -> CorsLayer {
         .expose_headers([SESSION_HEADER, header::RETRY_AFTER])
         .allow_credentials(AllowCredentials::predicate(move |_, _| credentials))
         .max_age(PREFLIGHT_AGE)
-}
-
-/// Answers are of the moment, and what they are their header says.
-async fn unstored(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }
 
 async fn nothing_here(request: Request) -> Response {
