@@ -32,6 +32,8 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const PAGE_BYTES: u64 = 4_096;
 /// Pages that a store may have at least: below, not even its tables have room.
 const PAGES_MIN: u64 = 64;
+/// `auto_vacuum`, as SQLite counts.
+const INCREMENTAL: i32 = 2;
 /// How long a commit waits for another program that writes in the database; then its messages are refused.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that read.
@@ -91,6 +93,8 @@ impl Store {
         };
         let connection = store.first_connection()?;
         let found = find(&connection, acked_id).map_err(|error| OpenError::of(store.file.clone(), error))?;
+        // What is missing has been told with new epochs; the next start needn't tell it again.
+        store.acked.write(found.counts.message).map_err(no_directory)?;
         Ok((store, found))
     }
 
@@ -100,13 +104,14 @@ impl Store {
 
     fn first_connection(&self) -> Result<Connection, OpenError> {
         let of = |error| OpenError::of(self.file.clone(), error);
-        let is_new = fs::metadata(&self.file).map_or(0, |file| file.len()) == 0;
+        let is_empty = fs::metadata(&self.file).map_or(0, |file| file.len()) == 0;
         let connection = Connection::open(&self.file).map_err(of)?;
-        if is_new {
-            make(&connection).map_err(of)?;
-        }
         let number =
             |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(of);
+        // An end while it was being made leaves a database that has never had a table, and vacuums as ours does.
+        if is_empty || (number("schema_version")?, number("auto_vacuum")?) == (0, INCREMENTAL) {
+            make(&connection).map_err(of)?;
+        }
         let is = match (number("application_id")?, number("user_version")?) {
             (APPLICATION_ID, VERSION) => return Ok(connection),
             (APPLICATION_ID, version) => {
@@ -186,7 +191,7 @@ fn lock(directory: &Path) -> Result<Lock, OpenError> {
 
 fn make(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", PAGE_BYTES.cast_signed())?;
-    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.execute_batch(&format!(
         "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {SCHEMA} COMMIT;"

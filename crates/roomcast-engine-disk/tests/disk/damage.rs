@@ -77,7 +77,10 @@ fn a_store_whose_end_is_missing_gives_new_epochs() {
     let disk = open(&lost);
     let after = Room::of(&disk, "r");
     assert!(after.all().unwrap().len() < 10);
-    assert_ne!(after.epoch(), room.epoch(), "nobody may go on as if nothing was missing");
+    let epoch = after.epoch();
+    assert_ne!(epoch, room.epoch(), "nobody may go on as if nothing was missing");
+    disk.close(PATIENCE);
+    assert_eq!(Room::of(&open(&lost), "r").epoch(), epoch, "it is told once");
 }
 
 #[test]
@@ -102,6 +105,18 @@ fn a_crash_gives_new_epochs_where_acks_came_before_the_sync() {
     };
     assert_eq!(goes_on(&open(&path)), [true, true, true], "after an orderly stop");
     assert_eq!(goes_on(&open(&crashed)), [true, false, false], "after a crash");
+}
+
+#[test]
+fn a_store_that_was_not_quite_made_is_made() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    fs::create_dir_all(&path).unwrap();
+    let half = Connection::open(path.join("roomcast.db")).unwrap();
+    half.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = 2; PRAGMA journal_mode = WAL").unwrap();
+    drop(half);
+    assert!(fs::metadata(path.join("roomcast.db")).unwrap().len() > 0);
+    assert!(Room::of(&open(&path), "r").say("hello", None).is_ok());
 }
 
 #[test]
