@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use crate::{
     error::engine_error,
     inbox::{Inbox, Job},
-    ledger::Ledger,
+    ledger::{Ledger, Row},
     reader, rows,
     store::Readers,
 };
@@ -146,7 +146,7 @@ impl DiskLog {
 
     /// Messages of then and before are too old.
     pub(crate) fn old_ms(&self, now: Now) -> u64 {
-        now.wall.0.saturating_sub(self.rule.history.age_max.as_millis() as u64)
+        now.wall.0.saturating_sub(Row::wanted(&self.rule).age_ms)
     }
 
     fn queue(self: &Arc<Self>, job: Job) -> Result<(), AppendError> {

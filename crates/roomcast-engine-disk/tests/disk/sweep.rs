@@ -102,3 +102,15 @@ fn ids_go_as_fast_as_they_come() {
     (0..2).for_each(|_| disk.tick(after(301)));
     assert_eq!(rows(&disk, &path, "idem"), 0);
 }
+
+#[test]
+fn what_is_kept_for_ever_is_never_old() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let for_ever = aged(1 << 61);
+    let room = |disk: &Disk| Room::watch(disk, "r", for_ever.clone()).unwrap();
+    let disk = open(&path);
+    room(&disk).say("hello", None).unwrap();
+    disk.close(PATIENCE);
+    assert_eq!(room(&open(&path)).all().map(|all| all.len()), Ok(1));
+}
