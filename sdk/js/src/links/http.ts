@@ -13,7 +13,7 @@ const BATCH_BYTES_MAX = 1 << 20;
  * Reads rooms for as long as it is let. `get` asks for what is after their places. First comes a `welcome`, when the
  * request is answered and stands for the one before it; nothing is a sign of life.
  */
-type Read = (get: (path: string, query?: Query) => Promise<Response>, rooms: string[]) => AsyncIterable<Envelope | undefined>;
+type Read = (get: (path: string, query?: Query) => Promise<Response>) => AsyncIterable<Envelope | undefined>;
 
 /** A link that reads by `read`; if that ends, the link has. */
 export const overHttp =
@@ -96,9 +96,12 @@ export const overHttp =
       const all = to.joins();
       // A stream takes one `last` for all its rooms: those of another one wait until these have places.
       const last = all.find(({ data }) => !data.since)?.data.last;
-      const rooms = all.filter(({ data }) => data.since || data.last === last).map(({ room }) => room!);
+      let rooms = all.filter(({ data }) => data.since || data.last === last).map(({ room }) => room!);
       const get = async (path: string, query?: Query) => {
         const read = to.joins().filter(({ room }) => rooms.includes(room!));
+        // A room that was left meanwhile is not asked for again: that would take the place in it again.
+        rooms = read.map(({ room }) => room!);
+        if (!rooms.length) mine.abort();
         const since = read.filter(({ data }) => data.since).map(({ room, data }) => `${encodeURIComponent(room!)}=${data.since}`);
         const presence = read.some(({ data }) => data.presence !== false) ? 1 : null;
         const response = await request(path, { signal }, { since: since.join() || null, last, presence, ...query }, rooms);
@@ -114,7 +117,7 @@ export const overHttp =
       };
       if (!rooms.length) return welcome({ rooms: {} });
       try {
-        for await (const told of read(get, rooms)) {
+        for await (const told of read(get)) {
           if (signal.aborted) return;
           from.heard();
           if (told) told.data.event === "welcome" && told.type === "system" ? welcome(told.data) : message(told);

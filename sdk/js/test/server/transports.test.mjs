@@ -110,6 +110,38 @@ for (const [name, transport] of Object.entries({ events, poll })) {
   });
 }
 
+test("poll: a room that was left is not asked for again, while the next one is still waited for", async (t) => {
+  const { fetch } = globalThis;
+  t.after(() => (globalThis.fetch = fetch));
+  const [old, next] = [newRoom(), newRoom()];
+  const asked = [];
+  let parked, taken;
+  const isParked = new Promise((then) => (parked = then));
+  const isTaken = new Promise((then) => (taken = then));
+  /** Tells when the parked poll was sent and its answer read; holds back the first poll of the next room until then. */
+  globalThis.fetch = async (url, init) => {
+    const { pathname, searchParams } = new URL(url);
+    if (pathname !== "/poll") return fetch(url, init);
+    const rooms = searchParams.getAll("room");
+    asked.push(rooms);
+    if (rooms.includes(next)) await isTaken;
+    if (searchParams.get("timeout") === "0") return fetch(url, init);
+    const answered = fetch(url, init);
+    parked();
+    const answer = await answered;
+    const json = async () => answer.json().finally(() => setImmediate(taken));
+    return { ok: answer.ok, status: answer.status, json };
+  };
+  const reader = person("ada", { transports: [poll] });
+  const room = reader.room(old);
+  await isParked;
+  room.leave();
+  await reaches(reader.room(next), "live");
+  deepEqual(asked.slice(0, 3), [[old], [old], [next]]);
+  ok(!asked.slice(3).flat().includes(old), "the old room is left");
+  equal(reader.state, "online");
+});
+
 test("a position moves from one transport to the next", async () => {
   const name = newRoom();
   const writer = person("bob").room(name);
