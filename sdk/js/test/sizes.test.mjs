@@ -7,9 +7,16 @@ import { bundled } from "../scripts/bundle.mjs";
 
 const BYTES_MAX = { index: 6_100, ws: 4_500, react: 2_000, webtransport: 2_000, outbox: 2_000 };
 
+const sizeOf = async (entry) => gzipSync(await bundled(entry), { level: 9 }).length;
+
 for (const [entry, max] of Object.entries(BYTES_MAX)) {
   test(`${entry}: at most ${max} bytes`, async () => {
-    const bytes = gzipSync(await bundled(entry), { level: 9 }).length;
+    const bytes = await sizeOf(entry);
     assert.ok(bytes <= max, `${bytes} bytes`);
   });
 }
+
+test("share: at most 2000 bytes on top of a client", async () => {
+  const bytes = (await sizeOf("../test/share-on-top")) - (await sizeOf("index"));
+  assert.ok(bytes <= 2_000, `${bytes} bytes`);
+});

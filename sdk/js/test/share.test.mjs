@@ -1,0 +1,370 @@
+// Tabs that share a connection: who leads, and what each tab gets.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { World, chance } from "./share-world.mjs";
+
+const { deepEqual, equal, ok } = assert;
+
+const range = (from, to) => Array.from({ length: to - from }, (_, n) => from + n);
+
+/** Tabs that are in the room `r`, the first one leads. */
+async function tabs(count, options) {
+  const world = new World();
+  const all = [];
+  for (let n = 0; n < count; n++) all.push(await another(world, options));
+  return { world, server: world.server, all };
+}
+
+async function another(world, options, join) {
+  const tab = world.open(options);
+  const room = tab.room("r", join);
+  await world.quiet();
+  return { tab, room };
+}
+
+/** A token, as far as tabs look at it. */
+const token = (claims) => `head.${btoa(JSON.stringify(claims)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")}.tail`;
+
+test("two tabs use one connection, and each gets everything once", async () => {
+  const { world, server, all } = await tabs(2);
+  const [one, two] = all;
+  const acks = [one.room.send("text", { n: 1 }), two.room.send("text", { n: 2 })];
+  await world.quiet();
+  deepEqual((await Promise.all(acks)).map(({ seq }) => seq), [1, 2]);
+  deepEqual([one.room.seqs(), two.room.seqs()], [[1, 2], [1, 2]]);
+  equal(server.opened, 1);
+  deepEqual([one.tab.client.state, two.tab.client.state], ["online", "online"]);
+});
+
+test("a late tab gets what is after its place, and the others nothing twice", async () => {
+  const { world, server, all } = await tabs(1);
+  for (const n of range(1, 8)) server.publish("r", `m${n}`);
+  await world.quiet();
+  const { epoch } = server.room("r");
+  const late = await another(world, {}, { since: { epoch, seq: 3 } });
+  const fresh = await another(world);
+  const last = await another(world, {}, { last: 2 });
+  server.publish("r", "m8");
+  await world.quiet();
+  deepEqual([...all, late, fresh, last].map(({ room }) => room.seqs()), [range(1, 9), range(4, 9), [8], [6, 7, 8]]);
+  equal(late.room.seen[0].recovered, true);
+});
+
+test("a tab whose place is lost is told, and nobody else; who was passed over so gets all the same", async () => {
+  const { world, server, all } = await tabs(2);
+  server.publish("r", "m1");
+  const lost = world.open();
+  const room = lost.room("r", { since: { epoch: "other", seq: 7 } });
+  // The new tab joins while the server has not written yet what is due to the others.
+  const [link] = server.connections;
+  while (!room.seen.some(({ gap }) => gap)) await world.step();
+  link.seats.get("r").at = 1;
+  await world.quiet();
+  deepEqual(room.seen.map(({ gap }) => gap?.reason).filter(Boolean), ["epoch"]);
+  deepEqual(all.map(({ room }) => room.seqs()), [[1], [1]]);
+  equal(all.some(({ room }) => room.seen.some(({ gap }) => gap)), false);
+});
+
+test("the room is left when the last tab leaves it", async () => {
+  const { world, server, all } = await tabs(3);
+  const [link] = server.connections;
+  for (const [n, { room }] of all.entries()) {
+    equal(link.seats.has("r"), true, `${n}`);
+    room.leave();
+    await world.quiet();
+  }
+  equal(link.seats.has("r"), false);
+});
+
+test("a tab that says good-bye leaves at once, one that breaks off after a while", async () => {
+  const { world, server, all } = await tabs(1);
+  const [link] = server.connections;
+  const [other, third] = [await another(world), await another(world)];
+  other.tab.room("mine");
+  third.tab.room("yours");
+  await world.quiet();
+  other.tab.close();
+  third.tab.crash();
+  await world.quiet(1);
+  deepEqual([...link.seats.keys()], ["r", "yours"]);
+  await world.quiet(11);
+  deepEqual([...link.seats.keys()], ["r"]);
+  equal(all[0].tab.client.state, "online");
+});
+
+test("one tab that shows its user is enough to show them", async () => {
+  const world = new World();
+  const presence = () => [...world.server.connections][0].seats.get("r").presence;
+  await another(world, {}, { presence: false });
+  equal(presence(), false);
+  await another(world);
+  equal(presence(), true);
+  await another(world, {}, { presence: false });
+  equal(presence(), true);
+});
+
+for (const [how, go] of [["is closed", (tab) => tab.close()], ["crashes", (tab) => tab.crash()], ["is put aside", (tab) => tab.seen("pagehide")]]) {
+  test(`when the leading tab ${how}, another leads at once, in the same session, and nothing is lost`, async () => {
+    const { world, server, all } = await tabs(3);
+    const [first, ...others] = all;
+    const { link } = first.tab;
+    const sent = others.map(({ room }, n) => room.send("text", { n }));
+    await world.steps(4);
+    go(first.tab);
+    await world.quiet(1);
+    const [next, ...more] = server.connections;
+    deepEqual([more.length, next.session, next.attempt > link.attempt], [0, link.session, true]);
+    const seqs = (await Promise.all(sent)).map(({ seq }) => seq);
+    deepEqual(seqs.sort(), [1, 2]);
+    for (const { room, tab } of others) deepEqual([tab.client.state, room.seqs(), room.seen.some(({ gap }) => gap)], ["online", [1, 2], false]);
+  });
+}
+
+test("a leading tab that is frozen is robbed, and follows when it thaws", async () => {
+  const { world, server, all } = await tabs(2);
+  const [one, two] = all;
+  one.tab.isFrozen = true;
+  const sent = two.room.send("text", {});
+  await world.quiet(45);
+  equal((await sent).seq, 1);
+  ok(two.tab.link);
+  one.tab.isFrozen = false;
+  await world.quiet(5);
+  deepEqual([server.connections.size, one.tab.client.state, one.room.seqs()], [1, "online", [1]]);
+});
+
+test("answers go to the tab that asked", async () => {
+  const { world, server, all } = await tabs(2);
+  const [one, two] = all;
+  const errors = [];
+  for (const { tab } of all) tab.client.on("error", ({ code }) => errors.push(code));
+  server.publish("r", "m1");
+  const pages = two.room.history();
+  await world.quiet();
+  const acks = [one.room.send("text", {}, { id: "same" }), two.room.send("text", {}, { id: "same" })];
+  const [link] = server.connections;
+  link.say({ type: "error", id: "nobody's", room: "r", data: { code: "conflict", message: "no" } });
+  await world.quiet();
+  equal((await pages).messages.length, 1);
+  deepEqual((await Promise.all(acks)).map(({ seq }) => seq), [2, 2]);
+  deepEqual(errors, []);
+  link.say({ type: "error", data: { code: "rate_limited", message: "to nobody in particular" } });
+  await world.quiet();
+  deepEqual(errors, ["rate_limited", "rate_limited"]);
+});
+
+test("who is told to fetch a token is the tab that leads", async () => {
+  const asked = [];
+  const { world, server } = await tabs(2, { token: (why) => (asked.push(why), token({ sub: "ada" })) });
+  const [link] = server.connections;
+  link.say({ type: "system", data: { event: "expiring", expires_in: 60 } });
+  await world.quiet();
+  deepEqual(asked, ["connect", "connect", "expiring"]);
+});
+
+test("a token that has ended is no end for the other tabs", async () => {
+  const { world, server, all } = await tabs(1, { token: token({ sub: "ada", exp: 1 }) });
+  const other = await another(world, { token: token({ sub: "ada", exp: 2 }) });
+  equal(server.connections.size, 1);
+  all[0].tab.link.end(1008, "token_expired: the token has ended");
+  await world.quiet(1);
+  deepEqual([all[0].tab.client.state, other.tab.client.state, other.room.state], ["closed", "online", "live"]);
+});
+
+test("what the server says to the person ends all tabs", async () => {
+  const { world, all } = await tabs(2);
+  all[0].tab.link.end(1008, "kicked: by the back end");
+  await world.quiet(1);
+  deepEqual(all.map(({ tab }) => tab.client.state), ["closed", "closed"]);
+});
+
+test("a lost connection is one for all tabs, and opened again once", async () => {
+  const { world, server, all } = await tabs(3);
+  world.random = () => 0.01;
+  all[0].tab.link.end(1006, "cut");
+  await world.quiet();
+  deepEqual(all.map(({ tab }) => tab.client.state), ["waiting", "waiting", "waiting"]);
+  await world.quiet(5);
+  deepEqual(all.map(({ tab, room }) => [tab.client.state, room.state]), Array(3).fill(["online", "live"]));
+  equal(server.opened, 2);
+});
+
+test("a server that stands still is noticed by the tab that is looked at, for all", async () => {
+  const { world, server, all } = await tabs(2);
+  const [link] = server.connections;
+  link.take = () => {};
+  await world.quiet(1);
+  all[1].tab.seen("visible");
+  await world.quiet(4);
+  deepEqual([link.closed, server.connections.has(link)], [4000, false]);
+  await world.quiet(5);
+  deepEqual(all.map(({ tab }) => tab.client.state), ["online", "online"]);
+});
+
+test("different users, rights, servers and names share nothing; a fresh token of the same user does", async () => {
+  const world = new World();
+  const claims = { sub: "ada", rooms: { "*": ["*"] } };
+  const kinds = [
+    {},
+    { user: "ada" },
+    { user: "bob" },
+    { url: "http://localhost:8000/?user=cleo" },
+    { url: "http://localhost:9000" },
+    { token: token(claims) },
+    { token: token({ ...claims, sub: "ædå?>" }) },
+    { token: token({ ...claims, rooms: {} }) },
+  ];
+  for (const options of kinds) await another(world, options);
+  equal(world.server.connections.size, kinds.length);
+  await another(world, { token: token({ ...claims, exp: 7, iat: 6, jti: "5" }) });
+  equal(world.server.connections.size, kinds.length);
+});
+
+test("a token that can't be read is shared with nobody", async () => {
+  const { server } = await tabs(2, { token: "rk_secret" });
+  equal(server.connections.size, 2);
+});
+
+test("where there are no locks, or none are given, nothing is shared", async () => {
+  for (const fail of [undefined, () => Promise.reject(new DOMException("no", "SecurityError"))]) {
+    const world = new World();
+    world.locksOf = () => fail && { request: fail };
+    const all = [await another(world), await another(world)];
+    deepEqual([world.server.connections.size, all.map(({ tab }) => tab.client.state)], [2, ["online", "online"]]);
+  }
+});
+
+test("the transport that works is what the next leader begins with", async () => {
+  const world = new World();
+  const opened = [];
+  const options = (who) => ({ transports: (tab) => [
+    (_, from) => (opened.push(`${who} in vain`), queueMicrotask(() => from.closed(1006, "blocked")), { send: () => true, close() {} }),
+    (to, from) => (opened.push(who), world.transport(tab)(to, from)),
+  ] });
+  const one = await another(world, options("one"));
+  const two = await another(world, options("two"));
+  one.tab.crash();
+  await world.quiet(1);
+  deepEqual([opened, two.tab.client.state], [["one in vain", "one", "two"], "online"]);
+});
+
+test("an application's own fields are passed on, whatever their names", async () => {
+  const { world, server, all } = await tabs(2);
+  const data = [{ event: "welcome" }, { event: "reset", epoch: "x", seq: 99 }, { event: "expiring" }, { event: "kicked", room: "s", from: 3 }];
+  for (const [n, each] of data.entries()) server.publish("r", `m${n}`, each);
+  await world.quiet();
+  for (const { room } of all) deepEqual(room.seen.flatMap(({ message }) => message?.data ?? []), data);
+  all[0].tab.link.end(1006, "cut");
+  await world.quiet(5);
+  server.publish("r", "last");
+  await world.quiet();
+  for (const { room } of all) deepEqual(room.seqs(), range(1, 6));
+});
+
+test("sends wait in order, whichever tab has the connection", async () => {
+  const { world, server, all } = await tabs(2);
+  const two = all[1];
+  const sent = range(0, 100).map((n) => two.room.send("text", { n }));
+  await world.steps(20);
+  all[0].tab.crash();
+  await world.quiet(1);
+  await Promise.all(sent);
+  deepEqual(server.room("r").log.map(({ data }) => data.n), range(0, 100));
+});
+
+/** Follows what a room told; throws if anything came twice, is missing, or came in another order. */
+function judge(seen) {
+  let place;
+  for (const { state, position, recovered, gap, message } of seen) {
+    if (state === "live") {
+      if (recovered && place) deepEqual(position, place, "resumed elsewhere");
+      place ??= position;
+    } else if (gap) {
+      ok(gap.reason !== "hole", "a hole");
+      place = { epoch: gap.epoch, seq: gap.seq };
+    } else if (message?.seq) {
+      deepEqual([message.epoch, message.seq], [place.epoch, place.seq + 1]);
+      place = { epoch: message.epoch, seq: message.seq };
+    }
+  }
+  return place;
+}
+
+for (const seed of range(0, 30)) {
+  test(`tabs come, go, crash and freeze, links break, logs are lost: run ${seed}`, async () => {
+    const random = chance(seed);
+    const world = new World(random);
+    const { server, pick } = world;
+    const losesLogs = seed % 3 === 0;
+    const all = [];
+    const sent = [];
+    let n = 0;
+
+    function open() {
+      const tab = world.open({ backoff: { base: 200, max: 1000 } });
+      for (const name of ["r", "s"].filter(() => random() < 0.7)) join(tab, name);
+      tab.rooms ??= [];
+    }
+    function join(tab, name) {
+      const earlier = all.flatMap((room) => (room.name === name && room.position ? [room.position] : []));
+      const since = random() < 0.4 && earlier.length ? pick(earlier) : undefined;
+      const last = random() < 0.3 ? Math.floor(random() * 5) : undefined;
+      const room = tab.room(name, { since, last, presence: random() < 0.7 });
+      room.tab = tab;
+      room.since = since;
+      all.push(room);
+      (tab.rooms ??= []).push(room);
+    }
+    const acts = {
+      open: () => world.tabs.length < 5 && open(),
+      send(tab) {
+        const room = pick(tab.rooms);
+        if (!room) return;
+        const data = { n: n++, tab: world.tabs.indexOf(tab) };
+        sent.push({ room, data, ack: room.send("text", data).catch((error) => error) });
+      },
+      publish: () => server.publish(pick(["r", "s"]), `back-end-${n}`, { n: n++ }),
+      leave(tab) {
+        const room = pick(tab.rooms);
+        if (!room) return;
+        room.leave();
+        tab.rooms = tab.rooms.filter((other) => other !== room);
+        if (random() < 0.5) join(tab, room.name);
+      },
+      close: (tab) => (tab.close(), (world.tabs = world.tabs.filter((other) => other !== tab))),
+      crash: (tab) => random() < 0.5 && tab.crash(),
+      freeze: (tab) => (tab.isFrozen = !tab.isFrozen),
+      hide: (tab) => tab.seen?.("pagehide"),
+      show: (tab) => tab.seen?.("pageshow"),
+      cut: (tab) => tab.connections.at(-1)?.end(1006, "cut"),
+      pass: () => world.pass(random() * 2000),
+      ...(losesLogs && { lose: () => random() < 0.3 && server.lose("r"), forget: () => server.forget("s") }),
+    };
+    const weighted = Object.keys(acts).flatMap((name) => Array(/send|publish|pass/.test(name) ? 6 : 1).fill(name));
+    open();
+    for (let count = 0; count < 150; count++) {
+      const act = pick(weighted);
+      const tab = pick(world.tabs);
+      if (tab || act === "open") acts[act](tab);
+      else open();
+      await world.steps(Math.floor(random() * 12));
+    }
+    for (const tab of world.tabs) {
+      tab.isFrozen = false;
+      if (tab.client.state === "waiting") tab.seen?.("pageshow");
+    }
+    await world.quiet(120);
+
+    const gaps = all.flatMap(({ seen, since }) => (since ? [] : seen.filter(({ gap }) => gap)));
+    if (!losesLogs) deepEqual(gaps, []);
+    for (const room of all) {
+      const place = judge(room.seen);
+      if (room.tab.isGone || room.state === "left") continue;
+      const { epoch, log } = server.room(room.name);
+      deepEqual([room.tab.client.state, room.state, place], ["online", "live", { epoch, seq: log.length }]);
+    }
+    for (const { room, ack } of sent) if (!room.tab.isGone && room.state === "live") ok((await ack).seq ?? (await ack).code === "left", String(await ack));
+    ok(server.connections.size <= 1, "one connection");
+  });
+}
