@@ -67,7 +67,7 @@ const live = (room: Room<any, any>) =>
   });
 
 /** The letter as the room has it, if it does. Where nobody may look, it is taken for missing. */
-async function find(room: Room<any, any>, user: string | undefined, { id, time }: Letter) {
+async function find(room: Room<any, any>, user: string, { id, time }: Letter) {
   for (let before: HistoryOptions["before"]; ; ) {
     const page: Page<any> | undefined = await room.history({ before, limit: PAGE }).catch(() => undefined);
     const found = page?.messages.find((message) => message.id === id && message.data.author === user);
@@ -97,7 +97,7 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
     if (!left.length || !(await live(room))) return;
     for (const letter of left) {
       const { id, type, time } = letter;
-      if (Date.now() - time > KNOWN_MS && (await find(room, client.user, letter))) {
+      if (Date.now() - time > KNOWN_MS && (await find(room, client.user ?? owner, letter))) {
         forget(letter);
         continue;
       }
@@ -130,7 +130,7 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
         return await ask();
       } catch (error) {
         if ((error as RoomcastError).code !== "unknown") throw error;
-        const found = await find(room, client.user, letter);
+        const found = await find(room, client.user ?? owner, letter);
         if (!found) return await ask();
         const { seq, epoch, timestamp } = found;
         return { id, seq, epoch, timestamp, duplicate: true };

@@ -130,6 +130,27 @@ test("so is what is too old for the server to know its id", async (t) => {
   deepEqual(await page.evaluate(() => again), [1]);
 });
 
+test("a page that had no answer for longer than ids are known looks what became of it", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  await load(page, all);
+  await live(page);
+  proxy.swallowAck();
+  await page.evaluate(() => rt.on("state", (state) => (window.isCut ||= state === "waiting")));
+  const { cut } = Proxy.prototype;
+  proxy.cut = () => (cut.call(proxy), (proxy.isDown = true));
+  await write(page, 0, 3);
+  await page.waitForFunction(() => window.isCut);
+  await page.evaluate(() => {
+    const { now } = Date;
+    Date.now = () => now() + 300_000;
+  });
+  proxy.up();
+  const acks = await page.evaluate(() => Promise.all(sent));
+  deepEqual(acks.map(({ seq }) => seq), [1, 2, 3]);
+  deepEqual(await got(page, 3), range(3));
+});
+
 test("nobody sends what another user wrote", async (t) => {
   const all = await scene(t);
   const { page, proxy } = all;
