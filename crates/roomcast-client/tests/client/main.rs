@@ -35,4 +35,5 @@ mod conversation;
 mod disconnects;
 mod support;
 mod tls;
+mod transports;
 mod types;

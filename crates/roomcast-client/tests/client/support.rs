@@ -154,8 +154,27 @@ pub(crate) enum Mode {
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     mode: watch::Sender<Mode>,
-    server: Arc<Mutex<SocketAddr>>,
+    door: Arc<Mutex<Door>>,
     serving: JoinHandle<()>,
+}
+
+/// What the proxy does with new connections.
+struct Door {
+    server: SocketAddr,
+    /// Paths that it answers itself, as a proxy does that knows better.
+    blocked: Vec<&'static str>,
+    /// The first words of each connection.
+    asked: Vec<String>,
+}
+
+impl Door {
+    /// Whether a connection that begins so is let through, and where to.
+    fn open(&mut self, first_line: &str) -> Option<SocketAddr> {
+        self.asked.push(first_line.into());
+        let path = first_line.split(' ').nth(1).unwrap_or_default();
+        let is_blocked = self.blocked.iter().any(|blocked| path.starts_with(blocked));
+        (!is_blocked).then_some(self.server)
+    }
 }
 
 impl Proxy {
@@ -163,17 +182,17 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mode, watched) = watch::channel(Mode::Open);
-        let server = Arc::new(Mutex::new(server.address));
-        let target = server.clone();
+        let door = Door { server: server.address, blocked: Vec::new(), asked: Vec::new() };
+        let door = Arc::new(Mutex::new(door));
+        let entrance = door.clone();
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
-                let target = *target.lock().unwrap();
-                connections.spawn(pass(socket, target, watched.clone()));
+                connections.spawn(pass(socket, entrance.clone(), watched.clone()));
             }
         });
-        Self { address, mode, server, serving }
+        Self { address, mode, door, serving }
     }
 
     pub(crate) fn client(&self) -> Builder {
@@ -192,7 +211,18 @@ impl Proxy {
 
     /// Passes connections on to another server from now on.
     pub(crate) fn move_to(&self, server: &Server) {
-        *self.server.lock().unwrap() = server.address;
+        self.door.lock().unwrap().server = server.address;
+    }
+
+    /// Refuses connections that begin with one of these paths from now on.
+    pub(crate) fn block(&self, paths: &[&'static str]) {
+        self.door.lock().unwrap().blocked = paths.into();
+    }
+
+    /// How many connections have begun with this path.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        let beginning = format!("GET {path}");
+        self.door.lock().unwrap().asked.iter().filter(|line| line.starts_with(&beginning)).count()
     }
 }
 
@@ -203,15 +233,30 @@ impl Drop for Proxy {
 }
 
 /// Passes bytes on until the connection is cut.
-async fn pass(client: TcpStream, target: SocketAddr, mut mode: watch::Receiver<Mode>) {
+async fn pass(mut client: TcpStream, door: Arc<Mutex<Door>>, mut mode: watch::Receiver<Mode>) {
     if *mode.borrow_and_update() == Mode::Cut {
         return;
     }
+    let mut cut = mode.clone();
+    let mut early = vec![0; 16 * 1024];
+    let read = tokio::select! {
+        () = cut_off(&mut cut) => return,
+        read = client.read(&mut early) => read.unwrap_or_default(),
+    };
+    let first_line = String::from_utf8_lossy(&early[..read]).lines().next().unwrap_or_default().to_owned();
+    let target = door.lock().unwrap().open(&first_line);
+    let Some(target) = target else {
+        let refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\nConnection: close\r\n\r\nby policy";
+        let _ = client.write_all(refusal).await;
+        return;
+    };
     // A server that is gone is a connection that is cut.
-    let Ok(server) = TcpStream::connect(target).await else { return };
+    let Ok(mut server) = TcpStream::connect(target).await else { return };
+    if server.write_all(&early[..read]).await.is_err() {
+        return;
+    }
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let mut cut = mode.clone();
     let (deaf, hearing) = (mode, watch::channel(Mode::Open).1);
     tokio::select! {
         () = cut_off(&mut cut) => {}

@@ -1,6 +1,6 @@
 //! TLS: who is trusted, and that everything goes on inside it as it does outside.
 
-use roomcast_client::{Builder, Raw, SetupError, Status};
+use roomcast_client::{Builder, Raw, SetupError, Status, Transport};
 use serde_json::json;
 
 use crate::support::{Proxy, Server, client_of, joined, numbers, say, soon, until};
@@ -11,11 +11,15 @@ fn clients_of(server: &Server) -> [Builder; 2] {
     [client_of(&format!("https://localhost:{port}")), client_of(&format!("wss://127.0.0.1:{port}/ws"))]
 }
 
-#[tokio::test]
-async fn a_certificate_that_is_trusted_is_talked_to() {
+on_each_transport! {
+    a_certificate_that_is_trusted_is_talked_to,
+    a_connection_that_is_cut_is_made_anew,
+}
+
+async fn a_certificate_that_is_trusted_is_talked_to(by: Transport) {
     let (server, certificate) = Server::with_tls();
     for client in clients_of(&server) {
-        let client = client.root_certificates(certificate.as_bytes()).connect().unwrap();
+        let client = client.transports([by]).root_certificates(certificate.as_bytes()).connect().unwrap();
         let mut room = client.join::<Raw>("general").await.unwrap();
         joined(&mut room).await;
         // Larger than what TLS writes at once.
@@ -27,12 +31,12 @@ async fn a_certificate_that_is_trusted_is_talked_to() {
     }
 }
 
-#[tokio::test]
-async fn a_connection_that_is_cut_is_made_anew() {
+async fn a_connection_that_is_cut_is_made_anew(by: Transport) {
     let (server, certificate) = Server::with_tls();
     let proxy = Proxy::before(&server).await;
     let url = format!("https://localhost:{}", proxy.address.port());
-    let client = client_of(&url).root_certificates(certificate.as_bytes()).connect().unwrap();
+    let client =
+        client_of(&url).transports([by]).root_certificates(certificate.as_bytes()).connect().unwrap();
     let mut room = client.join::<Raw>("general").await.unwrap();
     joined(&mut room).await;
     for n in 0..10 {
