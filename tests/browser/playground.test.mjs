@@ -181,7 +181,7 @@ test("a refused message says why, and can be edited and sent again", async (t) =
   const { ada, grace } = await openPair(t);
   await ada.says("x".repeat(70_000));
   const refused = ada.panel.locator(".message").filter({ hasText: "too_large" });
-  await refused.getByText("65536 are taken").waitFor();
+  await refused.getByText(/65536.* Shorten it/).waitFor();
   await refused.getByRole("button", { name: "Edit and send again" }).click();
   assert.equal((await ada.composer.inputValue()).length, 70_000);
   await ada.says("x");

@@ -28,6 +28,7 @@ for (const [index, transport] of TRANSPORTS.entries()) {
       await typesUntil(typist, reader.panel.getByText(`${name} is typing`).waitFor());
       assert.equal(await typist.panel.getByText("is typing").count(), 0);
       await typist.composer.clear();
+      await reader.panel.getByText(`${name} is typing`).waitFor({ state: "detached" });
     }
 
     const visitor = side(await openPlayground(t, browser, `${server.url}/?user=Lin&room=${room}`), "Lin");

@@ -175,7 +175,7 @@ export class MessageLog {
   #trouble(send) {
     const { code = "", message = "", retry_after } = send.refusal ?? {};
     const again = send.state === "waiting" ? ` It is sent again by itself in ${retry_after ?? 1} s.` : "";
-    const why = el("p", "", el("b", "", code), ` ${message}${again}`);
+    const why = el("p", "", el("b", "", code), ` ${[message, REMEDIES[code]].filter(Boolean).join(". ")}${again}`);
     if (send.state === "waiting") return [why];
     const edit = el("button", "button small", "Edit and send again");
     edit.type = "button";
@@ -198,6 +198,12 @@ export class MessageLog {
 
 /** @type {Partial<Record<Send["state"], string>>} */
 const TICKS = { waiting: "waiting…", sending: "sending…", refused: "not sent" };
+
+/** What to do about a refusal, where its message leaves that to the application. @type {Record<string, string>} */
+const REMEDIES = {
+  too_large: "Shorten it, or send it in parts.",
+  queue_full: "Connect first.",
+};
 
 /** The text of a message; of an application's own type, its data. @param {Pick<Envelope, "type"|"data">} message */
 function contentOf({ type, data }) {
