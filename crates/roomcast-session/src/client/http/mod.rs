@@ -16,6 +16,9 @@ mod letters;
 mod reading;
 mod requests;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
