@@ -10,7 +10,6 @@ use crate::dial::Dialer;
 const SESSION_HEADER: HeaderName = HeaderName::from_static("roomcast-session");
 
 /// A server, and who comes to it.
-#[derive(Debug)]
 pub(crate) struct Access {
     pub(crate) dialer: Dialer,
     pub(crate) session: SessionId,

@@ -128,6 +128,13 @@ impl Builder {
         self
     }
 
+    /// How often to come back in a row without getting through before the client ends; by default it never gives up.
+    #[must_use]
+    pub fn retries_max(mut self, retries: u32) -> Self {
+        self.settings.retries_max = Some(retries);
+        self
+    }
+
     /// Messages and other requests that may wait for an answer, 1,024 by default. One more is
     /// [`Error::QueueFull`](crate::Error::QueueFull).
     #[must_use]

@@ -184,6 +184,24 @@ async fn a_server_that_is_not_there_is_told_and_tried_again() {
 }
 
 #[tokio::test]
+async fn who_doesnt_want_to_wait_for_ever_gives_up() {
+    let server = Server::open();
+    let proxy = Proxy::before(&server).await;
+    let client = proxy.client().retries_max(2).connect().unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
+    joined(&mut room).await;
+    proxy.set(Mode::Cut);
+    let ended = soon(client.ended()).await;
+    assert_eq!(ended.code, None);
+    assert!(!ended.reason.is_empty());
+    let left = |event: Event<Raw>| match event {
+        Event::Left { reason } => Some(reason),
+        _ => None,
+    };
+    assert_eq!(next(&mut room, left).await, ended.reason);
+}
+
+#[tokio::test]
 async fn something_else_at_the_address_is_told() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

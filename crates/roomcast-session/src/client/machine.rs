@@ -478,7 +478,11 @@ impl<I: Inbox, T> Client<I, T> {
             self.phase = Phase::Waiting { until_ms: now_ms };
             return;
         }
+        let is_last = self.settings.retries_max.is_some_and(|max| self.route.waits() >= max);
         let cause = self.route.wait(loss);
+        if is_last {
+            return self.end(Ended { code: cause.code(), reason: cause.to_string() });
+        }
         let retry_in = self.comeback.take().unwrap_or_else(|| self.backoff.next(random));
         self.phase = Phase::Waiting { until_ms: now_ms + millis(retry_in) };
         self.tell(Status::Waiting { retry_in, cause });

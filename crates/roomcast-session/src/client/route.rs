@@ -46,6 +46,11 @@ impl Route {
         self.now != self.first
     }
 
+    /// Waits since it got through last.
+    pub(super) fn waits(&self) -> u32 {
+        self.waits
+    }
+
     /// There is a wait before the next try. Answers what to tell of its cause: in a round in which nothing got
     /// through, what the favourite said.
     pub(super) fn wait(&mut self, last: Loss) -> Loss {

@@ -48,6 +48,8 @@ pub struct Settings {
     pub transports: Vec<Transport>,
     /// How long it waits before it comes back.
     pub backoff: Backoff,
+    /// How often it comes back in a row without getting through before it gives up; `None`: for ever.
+    pub retries_max: Option<u32>,
     /// Requests without an answer, at most. Over it: [`Error::QueueFull`](super::Error::QueueFull).
     pub requests_max: usize,
     /// Bytes of a message that the server takes. Over it: [`Error::TooLarge`](super::Error::TooLarge).
@@ -68,6 +70,7 @@ impl Default for Settings {
             token: Token::None,
             transports: vec![Transport::WebSocket],
             backoff: Backoff::default(),
+            retries_max: None,
             requests_max: 1024,
             message_bytes_max: 64 * 1024,
             connect_timeout: Duration::from_secs(10),

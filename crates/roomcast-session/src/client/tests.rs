@@ -243,6 +243,21 @@ fn a_close_that_is_for_good_ends_everything() {
 }
 
 #[test]
+fn gives_up_after_so_many_waits_in_a_row() {
+    let mut bench = Bench::new(Token::None);
+    bench.client = Client::new(Settings { retries_max: Some(1), ..Settings::default() });
+    for _ in 0..3 {
+        bench.connect();
+        bench.lose(broken());
+        assert_eq!(bench.outputs(), ["waiting 2s"], "each welcome begins anew");
+        bench.wait(2_000);
+    }
+    bench.outputs();
+    bench.lose(broken());
+    assert_eq!(bench.outputs(), ["ended None"]);
+}
+
+#[test]
 fn what_doesnt_get_through_is_followed_at_once_by_what_may() {
     let mut bench = Bench::new(Token::None);
     let transports = vec![Transport::WebSocket, Transport::Events, Transport::Poll];
