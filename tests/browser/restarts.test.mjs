@@ -6,8 +6,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { TRANSPORTS, five, log, openPair, stage, startServer } from "./support.mjs";
 
-/** What a browser says of a server that isn't there, of a socket to it, and of one that has come back with a new certificate. */
-const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|QUIC_TLS_CERTIFICATE_UNKNOWN|status of 503/;
+/**
+ * What a browser says of a server that isn't there, of a socket to it, also one that is given up with the page, and of a
+ * server that has come back with a new certificate.
+ */
+const GONE = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_SOCKET_NOT_CONNECTED|QUIC_TLS_CERTIFICATE_UNKNOWN|closed before the connection is established|status of 503/;
 
 stage();
 
