@@ -143,6 +143,19 @@ impl Batch {
         Ok(())
     }
 
+    /// Takes off the disk what its rooms no longer keep, now that there is no place for it.
+    pub(crate) fn make_place(&self, connection: &Connection) -> rusqlite::Result<()> {
+        for Part { log, .. } in self.parts() {
+            let ledger = log.state.lock().ledger;
+            let (Some(id), Some(floor)) = (ledger.id, ledger.trim_all(0)) else { continue };
+            let transaction = connection.unchecked_transaction()?;
+            rows::delete(&transaction, id, floor)?;
+            transaction.commit()?;
+            log.state.lock().ledger.stored_floor = floor;
+        }
+        Ok(())
+    }
+
     /// Before rows are gone, nobody may believe that they can be read.
     pub(crate) fn raise_floors(&self) {
         for part in self.parts.values() {
@@ -164,7 +177,7 @@ impl Part {
     /// Sees to it that the room's row is there and says what holds. Answers its id.
     fn settle_row(&mut self, desk: &mut Desk<'_>, epoch: &str) -> rusqlite::Result<i64> {
         let wanted = Row::wanted(&self.log.rule);
-        let Ledger { id, head, floor, row, .. } = self.ledger;
+        let Ledger { id, head, burned, floor, row, .. } = self.ledger;
         match id {
             Some(id) if row == wanted => return Ok(id),
             Some(id) => {
@@ -180,7 +193,7 @@ impl Part {
                     desk.counts.room,
                     &*self.log.name,
                     epoch,
-                    head.cast_signed(),
+                    head.max(burned).cast_signed(),
                     floor.cast_signed(),
                     wanted.loose,
                     wanted.age_ms.cast_signed()

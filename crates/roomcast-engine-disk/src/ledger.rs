@@ -74,11 +74,14 @@ impl Ledger {
     pub(crate) fn trim(&self, appended: u64) -> Option<u64> {
         let kept = self.head - self.floor;
         let over = self.floor.saturating_sub(self.stored_floor);
-        if over < (kept / 4).max(SLACK_MIN) {
-            return None;
-        }
+        (over >= (kept / 4).max(SLACK_MIN)).then(|| self.trim_all(appended)).flatten()
+    }
+
+    /// The same without waiting for enough of them.
+    pub(crate) fn trim_all(&self, appended: u64) -> Option<u64> {
         let most = self.stored_floor + TRIM_ROWS_MAX + 2 * appended;
-        Some(self.floor.min(most).min(self.head - 1))
+        let floor = self.floor.min(most).min(self.head.saturating_sub(1));
+        (floor > self.stored_floor).then_some(floor)
     }
 }
 
@@ -93,6 +96,7 @@ mod tests {
         assert_eq!(ledger(300, 1_000).trim(1), Some(300));
         assert_eq!(ledger(9_000, 10_000).trim(10), Some(2_020));
         assert_eq!(ledger(20, 20).trim(1), Some(19));
+        assert_eq!((ledger(3, 20).trim_all(0), ledger(0, 0).trim_all(0)), (Some(3), None));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(crate) fn load(connection: &Connection, name: &RoomName) -> rusqlite::Result
     let found = connection.prepare_cached(sql)?.query_row([&**name], |row| {
         let ledger = Ledger {
             id: Some(row.get(0)?),
-            head: unsigned(row, 2)?,
+            burned: unsigned(row, 2)?,
             floor: unsigned(row, 3)?,
             row: Row { loose: row.get(4)?, age_ms: unsigned(row, 5)?, empty: row.get(6)? },
             ..Ledger::default()
@@ -27,9 +27,8 @@ pub(crate) fn load(connection: &Connection, name: &RoomName) -> rusqlite::Result
     let sql = "SELECT seq, total FROM msg WHERE room = ?1 ORDER BY seq DESC LIMIT 1";
     let last =
         connection.prepare_cached(sql)?.query_row([room], |row| Ok((unsigned(row, 0)?, unsigned(row, 1)?)));
-    if let Some((head, total)) = last.optional()? {
-        (ledger.head, ledger.total) = (ledger.head.max(head), total);
-    }
+    // Without a message its head was the last that left; where the row says more, that was given to none.
+    (ledger.head, ledger.total) = last.optional()?.unwrap_or((ledger.floor, 0));
     ledger.stored_floor = ledger.floor;
     ledger.total_at_floor = total_up_to(connection, &ledger, ledger.floor)?;
     Ok(Some((epoch, ledger)))
@@ -148,6 +147,12 @@ fn first(ledger: &Ledger, holds: impl Fn(u64) -> rusqlite::Result<bool>) -> rusq
         }
     }
     Ok(low)
+}
+
+/// Notes positions that are never given again though no message has them.
+pub(crate) fn burn(connection: &Connection, room: i64, burned: u64) -> rusqlite::Result<()> {
+    let sql = "UPDATE room SET head = max(head, ?2) WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute(params![room, burned.cast_signed()]).map(drop)
 }
 
 /// Takes a room's messages up to a floor off the disk.

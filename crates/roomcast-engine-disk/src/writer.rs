@@ -9,7 +9,7 @@ use std::{
 
 use roomcast_hub::engine::{AppendError, EngineError};
 use roomcast_session::Now;
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, ErrorCode, ffi};
 
 use crate::{
     batch::{Batch, Counts, Desk},
@@ -17,6 +17,7 @@ use crate::{
     inbox::{Job, Work},
     keyring::Keyring,
     logs::Logs,
+    rows,
     store::{Found, Store},
     sweep::{self, Sweep},
     tails::Tails,
@@ -101,9 +102,10 @@ impl Writer {
                 }
             }
             Err(error) => {
-                let error = engine_error(&error);
                 tracing::error!(%error, "messages were not taken");
                 self.roll_back(before);
+                self.make_place(&batch, &error);
+                let error = engine_error(&error);
                 refuse_batch(batch, &error);
                 refuse(jobs, &error);
                 self.hold_back(&error);
@@ -133,6 +135,7 @@ impl Writer {
             Ok(true) => self.done(batch),
             Ok(false) => {
                 self.take_back(before);
+                self.make_place(&batch, &error);
                 refuse_batch(batch, &engine_error(&error));
                 self.hold_back(&engine_error(&error));
             }
@@ -142,6 +145,15 @@ impl Writer {
                 self.leave_unsettled(batch);
                 self.hold_back(&engine_error(&error));
             }
+        }
+    }
+
+    /// A full disk may hold what the rooms in question no longer keep.
+    fn make_place(&mut self, batch: &Batch, error: &rusqlite::Error) {
+        let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        let Some(connection) = self.connection.as_ref().filter(|_| is_full) else { return };
+        if let Err(error) = batch.make_place(connection) {
+            self.cant_sweep(&error);
         }
     }
 
@@ -239,6 +251,9 @@ impl Writer {
     fn settle(&mut self) -> rusqlite::Result<()> {
         let Some(batch) = &self.unsettled else { return Ok(()) };
         let kept = self.holds(batch.last_id)?;
+        if !kept {
+            self.burn(batch)?;
+        }
         let Some(batch) = self.unsettled.take() else { return Ok(()) };
         tracing::info!(kept, "the store is open again");
         if kept {
@@ -248,6 +263,17 @@ impl Writer {
             answer(batch);
         }
         Ok(())
+    }
+
+    /// Notes the positions that were told for nothing. A room that was new has no row, and will have another epoch.
+    fn burn(&self, batch: &Batch) -> rusqlite::Result<()> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        let burned = batch.parts().filter_map(|part| Some((part.ledger.id?, part.ledger.head)));
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        for (room, head) in burned {
+            rows::burn(connection, room, head)?;
+        }
+        connection.execute_batch("COMMIT")
     }
 
     // Time.

@@ -41,6 +41,24 @@ fn a_full_disk_refuses_and_loses_nothing() {
 }
 
 #[test]
+fn a_full_disk_gives_up_first_what_its_room_no_longer_keeps() {
+    let directories = Directories::default();
+    let small = Settings { disk_bytes_max: Some(1024 * 1024), ..Settings::default() };
+    let disk = open_with(&directories.fresh(), small).unwrap();
+    let mut few = rule(Durability::Synced);
+    // All of them fit, but not a quarter more, which is let be otherwise.
+    few.history.messages_max = 90;
+    let room = Room::watch(&disk, "r", few).unwrap();
+    let large = "x".repeat(10_000);
+    while room.say(&large, None).is_ok() {}
+    let kept = room.0.bounds();
+    assert_eq!(kept.head - kept.floor, 90);
+    let after = room.say_until_taken(&large, None);
+    assert_eq!(after.position.unwrap().1, kept.head + 1);
+    assert_eq!(room.all_after(room.0.bounds().floor).unwrap().len(), 90);
+}
+
+#[test]
 fn what_is_dropped_leaves_the_disk() {
     let directories = Directories::default();
     let path = directories.fresh();

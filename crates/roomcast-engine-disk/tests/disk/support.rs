@@ -117,8 +117,12 @@ impl Room {
 
     /// All messages, as JSON.
     pub(crate) fn all(&self) -> Result<Vec<String>, ReadError> {
+        self.all_after(0)
+    }
+
+    pub(crate) fn all_after(&self, mut last: u64) -> Result<Vec<String>, ReadError> {
         let page = Page { messages_max: usize::MAX, bytes_max: usize::MAX };
-        let (mut all, mut last) = (Vec::new(), 0);
+        let mut all = Vec::new();
         loop {
             let batch = self.0.read(Range::After(last), page)?;
             last = batch.frames.last().map_or(last, |frame| frame.seq());
