@@ -54,11 +54,12 @@ export function createSends(
     const { request } = letter;
     const key = keyOf(request);
     letter.sent = false;
-    if (letters.has(key)) {
+    // Not if it was given up; another one may have its id by now.
+    if (letters.get(key) === letter) {
       if (error?.retryable) return hold(error.code === "rate_limited" ? "" : request.room!, error);
       if (!error && !data) return;
+      letters.delete(key);
     }
-    letters.delete(key);
     error || !data ? letter.failed(error ?? letter.over) : letter.done(data);
     // Where nothing was heard there is no connection.
     if (error || data) flush(request.room);

@@ -390,6 +390,21 @@ test("leaving gives up what is not sent", async () => {
   equal(link().last("join"), undefined);
 });
 
+test("a send that was given up with its room answers for no other under its id", async () => {
+  const { client, room, link, pass } = await joined();
+  const given = rejects(room.send("text", { n: 1 }, { id: "a" }), { code: "left" });
+  room.leave();
+  const again = client.room("r");
+  const sent = again.send("text", { n: 2 }, { id: "a" });
+  await link().break();
+  await given;
+  await pass(1_000);
+  await link().welcome();
+  link().joined("r");
+  link().ack({ id: "a", room: "r" }, { seq: 6 });
+  equal((await sent).seq, 6);
+});
+
 test("a loop reads until the room is left", async () => {
   const { room, link } = await joined();
   const seqs = [];
