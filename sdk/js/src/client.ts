@@ -113,7 +113,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     try {
       link = transports[transport]!(
         { address, token, timeout, attempt: ++attempt, websocket, joins },
-        { heard: meanwhile(heard), message: meanwhile(message), closed: meanwhile(lost) },
+        { heard: meanwhile(heard), message: meanwhile(understand), closed: meanwhile(lost) },
       );
     } catch (error) {
       lost(1006, String(error), true);
@@ -147,6 +147,15 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
 
   function heard() {
     heardAt = io.now();
+  }
+
+  /** What makes no sense ends the connection, not the application: whose listeners are called later. */
+  function understand(told: Envelope) {
+    try {
+      message(told);
+    } catch (error) {
+      lost(1006, String(error));
+    }
   }
 
   function message(message: Envelope) {

@@ -34,6 +34,27 @@ test("comes back after a growing wait that `welcome` resets", async () => {
   equal(states.at(-1), "waiting 1000");
 });
 
+test("what makes no sense ends the connection, and not the program", async () => {
+  const nonsense = [
+    { type: "system", data: null },
+    { type: "presence", room: "r", data: { event: "sync", v: 1 } },
+    { type: "error", id: "1", data: null },
+    null,
+  ];
+  const { client, links, link, pass } = bench();
+  client.room("r");
+  await settled();
+  for (const [tries, message] of nonsense.entries()) {
+    await link().welcome();
+    link().joined("r");
+    link().say({ type: "x" });
+    link().from.message(message);
+    equal(client.state, "waiting", JSON.stringify(message));
+    await pass(1_000);
+    equal(links.length, tries + 2);
+  }
+});
+
 test("the session stays, and `attempt` rises", async () => {
   const { client, links, link, pass } = bench();
   client.room("r");

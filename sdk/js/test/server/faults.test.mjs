@@ -4,7 +4,7 @@ import { describe, test } from "node:test";
 
 import WebSocket from "ws";
 
-import { events, poll, websocket } from "roomcast";
+import { RoomcastError, events, poll, websocket } from "roomcast";
 
 import { createClient } from "../../dist/client.js";
 import { io } from "../../dist/io.js";
@@ -99,6 +99,37 @@ for (const [over, transport] of Object.entries(TRANSPORTS)) {
       deepEqual(acks.map(({ seq }) => seq), range(50).map((n) => n + 1));
       await until(other, ["text"], () => got.length === 50);
       deepEqual(got, range(50));
+    });
+
+    test("bits that turn on the way: a client comes back or says why not, and its sends are answered", async (t) => {
+      const { server, proxy, person } = await scene(t, Server.dev());
+      const people = range(4).map(() => {
+        const [client, name] = [person(), newRoom()];
+        return { client, name, room: client.room(name) };
+      });
+      await Promise.all(people.map(({ room }) => reaches(room, "live")));
+      proxy.spoil(300, seeded(3));
+      const sent = people.flatMap(({ room }) => range(20).map((n) => room.send("text", { n })));
+      const settled = Promise.allSettled(sent);
+      for (const n of range(20)) {
+        for (const { name } of people) await server.post(`/rooms/${name}/messages`, { type: "text", data: { n } });
+      }
+      ok(proxy.turned > 0);
+      proxy.clear();
+      proxy.cut();
+      // A room or a session whose name arrived spoilt is none: that ends a client. Nothing else does.
+      for (const { client } of people) await until(client, ["state"], () => /online|closed/.test(client.state));
+      // What was spoilt may have been the id of an ack: whoever sends is told at the latest now that nobody knows.
+      for (const { client } of people) client.close();
+      for (const { status, reason } of await settled) {
+        ok(status === "fulfilled" || reason instanceof RoomcastError, String(reason));
+      }
+      for (const { name } of people) {
+        const room = person().room(name);
+        const { seq } = await room.send("text", { n: "last" });
+        const { messages } = await room.history({ limit: 100 });
+        deepEqual(messages.map(({ seq }) => seq), range(seq).map((n) => n + 1));
+      }
     });
 
     test("a server that is killed and started again with its data goes on where it was", async (t) => {

@@ -7,6 +7,8 @@ export class Proxy {
   static async before(server) {
     const proxy = new Proxy();
     Object.assign(proxy, { server, pairs: new Set(), refused: 0, isDown: false, isFrozen: false, swallows: false });
+    proxy.turned = 0;
+    proxy.clear();
     proxy.front = createServer((near) => proxy.accept(near));
     proxy.front.listen(0, "127.0.0.1");
     await once(proxy.front, "listening");
@@ -29,14 +31,14 @@ export class Proxy {
       this.pairs.delete(pair);
     };
     for (const end_ of ["close", "error"]) for (const socket of [near, far]) socket.on(end_, end);
-    near.on("data", (bytes) => this.isFrozen || far.write(bytes));
+    near.on("data", (bytes) => this.isFrozen || far.write(this.upward(bytes)));
     far.on("data", (bytes) => {
       // The answer to a publish names its place; what else comes is passed on.
       if (this.swallows && bytes.includes('"delivered"')) {
         this.swallows = false;
         return this.cut();
       }
-      if (!this.isFrozen) near.write(bytes);
+      if (!this.isFrozen) near.write(this.downward(bytes));
     });
   }
 
@@ -76,6 +78,31 @@ export class Proxy {
   async refuses(count) {
     const until = this.refused + count;
     while (this.refused < until) await new Promise((then) => (this.told = then));
+  }
+
+  /** Waits until somebody is refused who was refused so many milliseconds ago as well, and meanwhile. */
+  async refusesFor(ms) {
+    await this.refuses(1);
+    const since = performance.now();
+    while (performance.now() - since < ms) await this.refuses(1);
+  }
+
+  /** Turns a bit of about one byte in `every`, both ways, the same ones for the same numbers; until `clear`. */
+  spoil(every, random) {
+    const distance = () => 1 + Math.floor(random() * 2 * every);
+    const noise = (next = distance()) => (bytes) => {
+      for (; next < bytes.length; next += distance()) {
+        bytes[next] ^= 1 << Math.floor(random() * 8);
+        this.turned++;
+      }
+      next -= bytes.length;
+      return bytes;
+    };
+    Object.assign(this, { upward: noise(), downward: noise() });
+  }
+
+  clear() {
+    this.upward = this.downward = (bytes) => bytes;
   }
 
   async stop() {
