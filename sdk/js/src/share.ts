@@ -1,7 +1,7 @@
 /**
  * `roomcast/share`: the tabs of one person in one browser use one connection. The tab that holds a Web Lock leads: it
  * has the link for as long as it has the lock. The others follow over a `BroadcastChannel`. Who leads is settled here;
- * what the leader does for all is `share/hub.ts`, what a tab takes of what comes `share/seat.ts`.
+ * what the leader does for all is `share/hub.ts`, what a tab takes of what comes `share/reader.ts`.
  *
  * | a tab's link | lock granted | a leader is heard | nobody is heard | the leader goes |
  * |---|---|---|---|---|
@@ -15,7 +15,7 @@
 import type { Envelope, From, Link, To, Transport } from "./link.js";
 import { randomId } from "./random.js";
 import { createHub, type Hub } from "./share/hub.js";
-import { createSeat, isSystem } from "./share/seat.js";
+import { createReader, isSystem } from "./share/reader.js";
 
 /** A tab that has the lock and says nothing for so long is frozen. */
 const SILENT_MS = 3000;
@@ -83,14 +83,14 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
     const chosen = () => (at + shift) % transports.length;
     const announce = () => post({ n: leader, session: session!, at: chosen(), message: welcome });
     const send = (text: string) => (hub ? hub.send(tab, text) : post({ tab, text }));
-    const seat = createSeat(to.joins, from.message, (request) => send(JSON.stringify(request)), comeAnew);
+    const reader = createReader(to.joins, from.message, (request) => send(JSON.stringify(request)), comeAnew);
 
     function hear(message: Envelope) {
       if (isSystem(message, "welcome")) {
         if (welcome) return;
         welcome = message;
       }
-      seat.hear(message);
+      reader.hear(message);
     }
 
     // The end.
@@ -210,7 +210,7 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
 
     return {
       send(text, request) {
-        seat.note(request);
+        reader.note(request);
         send(text);
         return true;
       },

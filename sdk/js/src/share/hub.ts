@@ -1,10 +1,10 @@
 /**
  * What the tab that leads does for all: it hands their requests to the server, keeps each room joined as long as a tab
- * is in it, and knows where the link reads. What a tab takes of what comes is its own affair: `seat.ts`.
+ * is in it, and knows where the link reads. What a tab takes of what comes is its own affair: `reader.ts`.
  */
 import type { Envelope, Request } from "../link.js";
 import { randomId } from "../random.js";
-import { isSystem } from "./seat.js";
+import { isSystem } from "./reader.js";
 
 /** A tab that broke off may come back before the rooms are left that only it was in. */
 const GRACE_MS = 10_000;
@@ -44,9 +44,8 @@ export function createHub(write: (text: string, request: Request) => void, fail:
   }
 
   function leave(tab: string, room: string, ms?: number) {
-    const readers = rooms.get(room)?.readers;
-    readers?.delete(tab);
-    const go = () => readers?.size || put({ type: "leave", room, id: randomId() });
+    rooms.get(room)?.readers.delete(tab);
+    const go = () => rooms.get(room)?.readers.size || put({ type: "leave", room, id: randomId() });
     ms ? setTimeout(go, ms) : go();
   }
 

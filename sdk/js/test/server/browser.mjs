@@ -25,7 +25,7 @@ async function startPages() {
   // What only Node has is not called on a page.
   const history = read("history.mjs").replace(/^import .*$/gm, "");
   const files = { "/sdk.js": read("../../dist/sdk.js"), "/history.js": history };
-  const entries = ["/webtransport.js", "/outbox.js", "/error.js", "/random.js", "/link.js", "/share.js", "/share/hub.js", "/share/seat.js"];
+  const entries = ["/webtransport.js", "/outbox.js", "/error.js", "/random.js", "/link.js", "/share.js", "/share/hub.js", "/share/reader.js"];
   for (const entry of entries) files[entry] = read(`../../dist${entry}`);
   const front = createServer(({ url }, answer) => {
     const script = files[url];

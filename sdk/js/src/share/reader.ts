@@ -9,8 +9,16 @@ import { randomId } from "../random.js";
 
 export const isSystem = ({ type, data }: Envelope, event: string) => type === "system" && data.event === event;
 
-/** From where the client reads; to the client; to the leader; and what to do if the tab stays behind. */
-export function createSeat(joins: () => Request[], take: (message: Envelope) => void, ask: (request: Request) => void, fail: () => void) {
+export function createReader(
+  /** From where the client reads. */
+  joins: () => Request[],
+  /** To the client. */
+  take: (message: Envelope) => void,
+  /** To the leader. */
+  ask: (request: Request) => void,
+  /** The tab can't be brought back. */
+  fail: () => void,
+) {
   /** What waits for an answer, by room and id. */
   const asked = new Set<string>();
   /** The rooms that this tab reads: the id of the join that brings it back if it is behind. */
@@ -21,7 +29,7 @@ export function createSeat(joins: () => Request[], take: (message: Envelope) => 
     if (request.id) asked.add(keyOf(request));
   }
 
-  /** The link reads on from where another tab wants to. Who isn't told otherwise may take a reset for its own. */
+  /** The link reads on from where another tab wants to. A reset that comes next is that tab's: this one asks for its own. */
   function moved(room: string, { epoch, from, reset }: any) {
     const join = joins().find((join) => join.room === room);
     const [mine, seq] = join?.data.since?.split(".") ?? [];
