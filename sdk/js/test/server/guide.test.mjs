@@ -153,7 +153,8 @@ const does = {
     await chat('<!doctype html><div id="root"></div><script type="module" src="/page.js"></script>', script);
   },
   html: (at, { body }) => chat(body.replace(ADDRESS, at.server.url)),
-  json: (_, { body }) => body.trim().split("\n").forEach((line) => JSON.parse(line)),
+  /** One value a line; what is longer goes on with spaces. */
+  json: (_, { body }) => body.trim().split(/\n(?=[{[])/).forEach((value) => JSON.parse(value)),
   toml(at, { body }) {
     writeFileSync(join(at.folder, "roomcast.toml"), body);
     execFileSync("roomcast", ["check"], { cwd: at.folder, env: { PATH: `${at.folder}/bin` }, encoding: "utf8" });
