@@ -31,7 +31,12 @@ def start_on(disk, **rule):
     """A server on it, for everybody; rooms named `loose:` are synced after their acks."""
     anybody = {"pattern": "*", "anonymous": ["*"], **rule}
     loose = {"pattern": "loose:*", "anonymous": ["*"], "durability": "interval"}
-    limits = {"sends_per_second": 0, "degraded_after_seconds": 1, "append_timeout_seconds": 1}
+    limits = {
+        "sends_per_second": 0,
+        "degraded_after_seconds": 1,
+        "append_timeout_seconds": 1,
+        "idle_room_kept_seconds": 1,
+    }
     changes = {"server": servers.TLS, "rooms": [loose, anybody], "limits": limits}
     return servers.serve(disk.folder, environment=disk.environment, **changes)
 
@@ -201,6 +206,20 @@ async def test_a_disk_that_fails_a_commit_leaves_nobody_in_error(machine, talk, 
         await talk.say_until_taken(id)
     machine.lose_power()
     assert sorted(await talk.history()) == ["after", "before", "one", "two"]
+
+
+async def test_a_position_that_was_told_for_nothing_is_never_given_again(machine, talk):
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order("failing-write")
+    status, told = await talk.say("lost")
+    assert (status, told["code"]) == (503, "not_durable"), told
+    machine.disk.order("none")
+    machine.server.says("the store is open again")
+    while (await talk.call("GET", "/rooms")).json()["rooms"]:
+        pass  # The room is put away, and all that memory knew of it.
+    said = await talk.say_until_taken("after")
+    assert said["seq"] > told["seq"]
+    assert await talk.history() == ["before", "after"]
 
 
 async def test_power_that_goes_while_the_disk_fails_takes_nothing_acked(machine, talk):
