@@ -45,8 +45,8 @@ pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Parts of answers that wait for the client's task.
 const PARTS_MAX: usize = 16;
-/// How long a connection is kept for the next request. Servers keep it longer.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection is kept for the next request. Servers and proxies keep it longer.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: &str = "text/event-stream";
@@ -169,12 +169,15 @@ impl Requests {
         if fetch.wanted == Wanted::Parts && status == StatusCode::OK {
             check_stream(&response).map_err(|why| format!("{what}: {why}"))?;
             let mut body = response.into_body();
-            while let Some(frame) = body.frame().await {
+            // It begins with a word; after that silence is judged by who listens.
+            let mut next = timeout_at(deadline, body.frame()).await.map_err(late)?;
+            while let Some(frame) = next {
                 let frame = frame.map_err(|error| format!("the stream broke: {}", innermost(&error)))?;
                 if let Ok(chunk) = frame.into_data() {
                     // Whoever would hear it may have gone; then this is dropped soon.
                     let _ = tell.send((ticket, Part::Chunk(chunk))).await;
                 }
+                next = body.frame().await;
             }
             return Ok(Reply { status: status.as_u16(), body: String::new() });
         }

@@ -13,6 +13,7 @@ use crate::support::{
 
 on_each_transport! {
     a_reader_that_is_cut_off_misses_nothing,
+    both_ends_are_cut_at_any_moment_and_every_message_is_there_once,
     what_is_sent_offline_arrives_once_and_in_order,
     what_was_taken_but_never_acked_is_not_sent_out_again,
     what_the_log_no_longer_holds_is_a_gap,
@@ -41,6 +42,37 @@ async fn a_reader_that_is_cut_off_misses_nothing(by: Transport) {
         let expected: Vec<_> = (round * 10..(round + 1) * 10).collect();
         assert_eq!(numbers(&mut heard, 10).await, expected);
     }
+}
+
+async fn both_ends_are_cut_at_any_moment_and_every_message_is_there_once(by: Transport) {
+    const MESSAGES: u64 = 300;
+    let server = Server::open();
+    let proxy = Proxy::before(&server).await;
+    let client = || proxy.client().transports([by]).connect().unwrap();
+    let (writer, reader) = (client(), client());
+    let said = writer.join::<Raw>("general").await.unwrap();
+    let mut heard = reader.join::<Raw>("general").await.unwrap();
+    joined(&mut heard).await;
+    let voice = said.voice();
+    let write = async {
+        let mut receipts = Vec::new();
+        for n in 0..MESSAGES {
+            receipts.push(voice.post(&say("text", json!({"n": n}))).await.unwrap());
+            // Wherever the connections are just then, and whatever is on its way.
+            if n % 7 == 0 {
+                proxy.cut();
+            }
+            if n % 10 == 9 {
+                receipts.pop().unwrap().ack().await.unwrap();
+            }
+        }
+        for (receipt, before) in receipts.into_iter().zip(0_u64..) {
+            assert!(receipt.ack().await.unwrap().position.unwrap().seq > before);
+        }
+    };
+    let read = numbers(&mut heard, MESSAGES as usize);
+    let ((), heard) = soon(futures_util::future::join(write, read)).await;
+    assert_eq!(heard, (0..MESSAGES).collect::<Vec<_>>());
 }
 
 async fn what_is_sent_offline_arrives_once_and_in_order(by: Transport) {

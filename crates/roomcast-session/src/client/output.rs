@@ -18,7 +18,7 @@ pub enum Status {
     },
     /// The server has said `welcome`.
     Connected {
-        /// Who the client is to the server. A poll doesn't tell.
+        /// Who the client is to the server. A stream of events tells once a room is joined, a poll never.
         user: Option<String>,
         /// What got through.
         transport: Transport,

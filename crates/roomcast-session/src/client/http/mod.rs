@@ -3,7 +3,7 @@
 //!
 //! | what the client says | what becomes of it |
 //! |---|---|
-//! | `join`, `leave`, a fresh token, a ping | the rooms are read anew, from where everybody is; the old request is dropped when the new one is answered, so that there is no hole between them |
+//! | `join`, `leave`, a fresh token, a ping | the rooms are read anew, from where everybody is; the old request is dropped when the new one is answered, so that there is no hole between them, and until then there is no third |
 //! | messages | one `POST` at a time per room, so that order holds; what gathers meanwhile goes in the next |
 //! | `typing`, `presence`, `history` | a request each |
 //! | a close | leaves each room it was seen in, waits for all answers, and ends |
@@ -54,6 +54,13 @@ pub enum Told {
     Lost(Loss),
 }
 
+/// Where the server has put a reader, and from where it was asked to.
+#[derive(Debug)]
+struct Seat {
+    standing: Standing,
+    since: Option<String>,
+}
+
 /// A join that has no answer yet.
 #[derive(Debug)]
 struct Join {
@@ -90,12 +97,12 @@ pub struct HttpLink {
     joins: BTreeMap<RoomName, Join>,
     /// The rooms that this client is seen in.
     seen_in: Vec<RoomName>,
-    /// Rooms to say good-bye to once nothing reads them: whatever does is there.
-    goodbyes: Vec<RoomName>,
+    /// Rooms to say good-bye to once nothing reads them, since whoever reads is there; with the last request that may.
+    goodbyes: Vec<(RoomName, Ticket)>,
     /// Rooms that may not be read, until they are joined again; with the error, if nobody was told of it yet.
     refused: BTreeMap<RoomName, Option<String>>,
     /// Where readers stood in the first answer, for the joins that follow upon it.
-    told: BTreeMap<String, Standing>,
+    told: BTreeMap<String, Seat>,
     /// What reads, and what will once it is answered.
     current: Option<Reading>,
     next: Option<Reading>,
@@ -161,12 +168,15 @@ impl HttpLink {
         for reading in [self.current.take(), self.next.take()].into_iter().flatten() {
             self.steps.extend(reading.ticket.map(Step::Drop));
         }
-        self.goodbyes.append(&mut self.seen_in);
-        self.say_goodbyes();
+        let seen_in = std::mem::take(&mut self.seen_in);
+        self.goodbyes.extend(seen_in.into_iter().map(|room| (room, self.last_ticket)));
+        self.say_goodbyes(None);
     }
 
-    fn say_goodbyes(&mut self) {
-        for room in std::mem::take(&mut self.goodbyes) {
+    /// Says good-bye to rooms that nothing reads, now that this request does, or none.
+    fn say_goodbyes(&mut self, reading: Option<Ticket>) {
+        let is_unread = |(_, last): &mut (RoomName, Ticket)| reading.is_none_or(|reading| reading > *last);
+        for (room, _) in self.goodbyes.extract_if(.., is_unread).collect::<Vec<_>>() {
             let get = self.get(format!("/rooms/{room}/presence"));
             self.ask(Asked::Goodbye, Fetch { method: Method::Delete, ..get });
         }

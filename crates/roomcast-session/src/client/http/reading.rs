@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    HttpLink, Phase, Step, Told,
+    HttpLink, Phase, Seat, Step, Told,
     answers::{Polled, Problem, Standing, about, ack, joined, system},
     blocks::Blocks,
     requests::{Fetch, Reply, Ticket, Wanted},
@@ -23,6 +23,8 @@ const SILENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Reading {
     rooms: Vec<RoomName>,
+    /// From where each was asked to be read, if from anywhere.
+    places: BTreeMap<String, String>,
     /// The request that is on its way; a poll may have none.
     pub(super) ticket: Option<Ticket>,
     seen: bool,
@@ -74,7 +76,8 @@ impl HttpLink {
 
     /// Reads anew if that is due, and else asks the next poll.
     pub(super) fn read_on<'a>(&mut self, readers: impl Iterator<Item = Reader<'a>>) {
-        if std::mem::take(&mut self.is_due) {
+        if self.is_due && self.next.is_none() {
+            self.is_due = false;
             self.read_anew(readers.filter(|reader| !self.refused.contains_key(reader.room)).collect());
         }
         if let Some(current) = &mut self.current
@@ -90,11 +93,11 @@ impl HttpLink {
     }
 
     fn read_anew(&mut self, readers: Vec<Reader<'_>>) {
-        if let Some(ticket) = self.next.take().and_then(|next| next.ticket) {
-            self.steps.push_back(Step::Drop(ticket));
-        }
         let readers = together(readers);
         let rooms: Vec<_> = readers.iter().map(|reader| reader.room.clone()).collect();
+        let places =
+            readers.iter().filter_map(|reader| Some((reader.room.to_string(), reader.position?.to_string())));
+        let places = places.collect();
         // It is seen in all of them or in none.
         let seen = readers.iter().any(|reader| reader.start.member);
         let mut query = Vec::new();
@@ -105,6 +108,7 @@ impl HttpLink {
         let ticket = self.ask_to_read(&rooms, seen, query, Duration::ZERO);
         self.next = Some(Reading {
             rooms,
+            places,
             ticket: Some(ticket),
             seen,
             blocks: Blocks::default(),
@@ -170,10 +174,17 @@ impl HttpLink {
     /// A room that may not be read, or is one too many, is left out.
     fn not_read(&mut self, ticket: Ticket, problem: &Problem) {
         let rooms = self.reading(ticket).map(|reading| reading.rooms.clone()).unwrap_or_default();
+        if rooms.is_empty() && problem.code == "bad_request" {
+            return self.welcomed(ticket, System::default());
+        }
+        self.next.take_if(|next| next.ticket == Some(ticket));
         let named = problem.room.as_ref().and_then(|room| rooms.iter().find(|each| ***each == **room));
         let room = match &*problem.code {
-            "bad_request" if rooms.is_empty() => return self.welcomed(ticket, System::default()),
-            "too_many_rooms" => named.or(rooms.last()).cloned(),
+            // Whoever is in stays.
+            "too_many_rooms" => {
+                let is_new = |room: &&RoomName| self.joins.contains_key(*room);
+                named.or_else(|| rooms.iter().rfind(is_new)).or(rooms.last()).cloned()
+            }
             _ => named.cloned(),
         };
         let Some(room) = room else { return self.lose(problem.as_loss()) };
@@ -248,10 +259,15 @@ impl HttpLink {
         if self.next.as_ref().is_some_and(|next| next.ticket == Some(ticket)) {
             let before = std::mem::replace(&mut self.current, self.next.take());
             self.steps.extend(before.and_then(|before| before.ticket).map(Step::Drop));
-            self.say_goodbyes();
+            self.say_goodbyes(Some(ticket));
         }
         self.steps.push_back(Step::Tell(Told::Heard));
-        self.told = rooms;
+        let mut places = self.current.as_ref().map(|current| current.places.clone()).unwrap_or_default();
+        let seat = |(room, standing)| {
+            let since = places.remove(&room);
+            (room, Seat { standing, since })
+        };
+        self.told = rooms.into_iter().map(seat).collect();
         let was_open = std::mem::replace(&mut self.phase, Phase::Open) == Phase::Open;
         if !was_open || (user.is_some() && !self.knows_user) {
             self.knows_user = user.is_some();
@@ -268,11 +284,15 @@ impl HttpLink {
         self.is_due |= !self.joins.is_empty();
     }
 
-    /// Answers a join, if the server has told where its reader stands.
+    /// Answers a join, if the server has told where its reader stands, and was asked to begin where that is.
     pub(super) fn seat(&mut self, room: &RoomName) -> bool {
-        let Some(standing) = self.told.remove(&**room) else { return false };
+        let Some(Seat { standing, since }) = self.told.remove(&**room) else { return false };
         let Some(join) = self.joins.remove(room) else { return false };
-        self.answers.push_back(ack(room, &join.id, &joined(&standing, join.since.as_deref())));
+        if join.since != since {
+            self.joins.insert(room.clone(), join);
+            return false;
+        }
+        self.answers.push_back(ack(room, &join.id, &joined(&standing, since.as_deref())));
         if let Some(state) = join.state {
             let body = format!("{{\"state\":{state}}}");
             self.post(room, String::new(), "presence", body);

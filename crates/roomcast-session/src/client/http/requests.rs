@@ -162,7 +162,7 @@ impl HttpLink {
             return self.answers.push_back(error(room, &id, &why));
         }
         self.refused.remove(room);
-        self.goodbyes.retain(|left| left != room);
+        self.goodbyes.retain(|(left, _)| left != room);
         if presence && !self.seen_in.contains(room) {
             self.seen_in.push(room.clone());
         }
@@ -176,7 +176,7 @@ impl HttpLink {
         self.joins.remove(room);
         self.refused.remove(room);
         if let Some(at) = self.seen_in.iter().position(|seen_in| seen_in == room) {
-            self.goodbyes.push(self.seen_in.remove(at));
+            self.goodbyes.push((self.seen_in.remove(at), self.last_ticket));
         }
         self.answers.push_back(ack(room, id, r#"{"status":"left"}"#));
         self.is_due = true;

@@ -151,6 +151,44 @@ fn what_reads_is_dropped_when_the_next_is_answered() {
 }
 
 #[test]
+fn a_place_that_was_passed_meanwhile_is_no_reset() {
+    let (mut bench, old) = Bench::joined();
+    bench.readers.push((room("s"), Start::default(), None));
+    bench.join("s");
+    let (second, _) = bench.fetched();
+    // While that is on its way, the old one goes on, and the room must be joined again.
+    bench.readers[0].2 = Some("e.7".parse().unwrap());
+    bench.join("r");
+    assert_eq!(bench.next(), None, "there is no third");
+    let standing = |seq| json!({"epoch": "e", "seq": seq, "from": seq});
+    bench.welcome(second, &json!({"r": standing(5), "s": standing(0)}));
+    assert!(bench.next().unwrap().contains(r#""id":"join s""#));
+    assert_eq!(bench.next().unwrap(), format!("drop {}", old.0));
+    let (third, fetch) = bench.fetched();
+    assert_eq!(value(&fetch.query, "since"), Some("r=e.7"));
+    bench.welcome(third, &json!({"r": standing(7), "s": standing(0)}));
+    let ack: Value = serde_json::from_str(&bench.next().unwrap()).unwrap();
+    assert_eq!(ack["data"], json!({"epoch": "e", "from": 7, "recovered": true}));
+}
+
+#[test]
+fn a_room_is_left_when_nothing_reads_it_any_more() {
+    let (mut bench, _) = Bench::joined();
+    bench.link.ping();
+    let (second, _) = bench.fetched();
+    bench.readers.clear();
+    bench.say(&json!({"type": "leave", "id": "leave", "room": "r"}));
+    assert!(bench.next().unwrap().starts_with(r#"{"type":"ack","id":"leave""#));
+    bench.welcome(second, &json!({"r": {"epoch": "e", "seq": 5, "from": 5}}));
+    assert!(bench.next().unwrap().starts_with("drop "));
+    let (third, fetch) = bench.fetched();
+    assert_eq!((fetch.path.as_str(), bench.next()), ("/events", None), "the second still reads it");
+    bench.answer(third, 400, &json!({"code": "bad_request", "detail": "which room?"}));
+    assert!(bench.next().unwrap().starts_with("drop "));
+    assert!(bench.next().unwrap().ends_with(": DELETE /rooms/r/presence"));
+}
+
+#[test]
 fn one_post_is_under_way_at_a_time_and_each_message_has_its_answer() {
     let (mut bench, _) = Bench::joined();
     bench.text("1");
@@ -235,6 +273,19 @@ fn a_room_that_may_not_be_read_is_left_out() {
     bench.join("closed");
     let error: Value = serde_json::from_str(&bench.next().unwrap()).unwrap();
     assert_eq!((&error["id"], &error["data"]["code"]), (&json!("join closed"), &json!("forbidden")));
+}
+
+#[test]
+fn of_too_many_rooms_those_that_are_read_stay() {
+    let (mut bench, _) = Bench::joined();
+    bench.readers.insert(0, (room("a"), Start::default(), None));
+    bench.join("a");
+    let (ticket, _) = bench.fetched();
+    bench.answer(ticket, 429, &json!({"code": "too_many_rooms", "detail": "no", "retryable": true}));
+    let error: Value = serde_json::from_str(&bench.next().unwrap()).unwrap();
+    assert_eq!((&error["id"], &error["data"]["code"]), (&json!("join a"), &json!("too_many_rooms")));
+    let (_, fetch) = bench.fetched();
+    assert_eq!(value(&fetch.query, "room"), Some("r"));
 }
 
 #[test]
