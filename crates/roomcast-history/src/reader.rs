@@ -75,10 +75,7 @@ impl Reader {
     }
 
     pub(crate) fn recv(&mut self, recv: &Recv, found: &mut Found<'_>) {
-        if let Some(join) = self.reset_due.take() {
-            let message = format!("{} got {} before the reset that was due", recv.client, recv.at);
-            found.broken(Rule::Resume, Some(join), message);
-        }
+        self.judge_reset(|| format!("{} got {}", recv.client, recv.at), found);
         let Some(at) = &mut self.at else {
             let message = format!("{} got {} before any join", recv.client, recv.at);
             found.broken(Rule::Record, None, message);
@@ -91,8 +88,16 @@ impl Reader {
         at.go_on_to(&recv.at, found.line);
     }
 
+    /// After a position that was not honoured nothing else may come than a reset.
+    fn judge_reset(&mut self, came: impl FnOnce() -> String, found: &mut Found<'_>) {
+        if let Some(join) = self.reset_due.take() {
+            found.broken(Rule::Resume, Some(join), came() + " before the reset that was due");
+        }
+    }
+
     pub(crate) fn end(&mut self, end: &End, logs: &BTreeMap<String, Log>, found: &mut Found<'_>) {
         let client = &end.client;
+        self.judge_reset(|| format!("{client} ended"), found);
         let Some(at) = &self.at else {
             return found.broken(Rule::Record, None, format!("{client} ended before any join"));
         };

@@ -130,6 +130,15 @@ const FAULTS: &[Fault] = &[
         words: "before the reset that was due",
     },
     Fault {
+        change: |l| {
+            let join = r#"{"ev":"join","client":"r","room":"x","epoch":"e","seq":3,"from":3,"since":{"epoch":"e","seq":3}}"#;
+            insert(l, 14, join);
+        },
+        rule: Rule::Resume,
+        line: 15,
+        words: "r ended before the reset that was due",
+    },
+    Fault {
         change: |l| replace(l, 1, r#""from":0"#, r#""from":1"#),
         rule: Rule::Resume,
         line: 1,
