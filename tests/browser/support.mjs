@@ -114,7 +114,7 @@ export async function openPair(t, { url = server.url, over = [], ...options } = 
 }
 
 /** Takes a person to another transport. */
-export async function ride(person, transport) {
+async function ride(person, transport) {
   await person.transport.selectOption(transport);
   await person.live();
 }
