@@ -80,24 +80,17 @@ impl HttpLink {
             self.is_due = false;
             self.read_anew(readers.filter(|reader| !self.refused.contains_key(reader.room)).collect());
         }
-        if let Some(current) = &mut self.current
-            && current.ticket.is_none()
-        {
-            let mut query = vec![("since", current.position.clone())];
-            let known: Vec<_> = current.rosters.iter().map(|(room, v)| format!("{room}={v}")).collect();
-            query.extend((!known.is_empty()).then(|| ("v", known.join(","))));
-            let (rooms, seen) = (current.rooms.clone(), current.seen);
-            let ticket = self.ask_to_read(&rooms, seen, query, PARKED);
-            self.current.as_mut().expect("it was there").ticket = Some(ticket);
+        if let Some(current) = self.current.take_if(|current| current.ticket.is_none()) {
+            let ticket = self.ask_to_read(&current.rooms, current.seen, current.next_poll(), PARKED);
+            self.current = Some(Reading { ticket: Some(ticket), ..current });
         }
     }
 
     fn read_anew(&mut self, readers: Vec<Reader<'_>>) {
         let readers = together(readers);
         let rooms: Vec<_> = readers.iter().map(|reader| reader.room.clone()).collect();
-        let places =
-            readers.iter().filter_map(|reader| Some((reader.room.to_string(), reader.position?.to_string())));
-        let places = places.collect();
+        let place = |reader: &Reader<'_>| Some((reader.room.to_string(), reader.position?.to_string()));
+        let places = readers.iter().filter_map(place).collect();
         // It is seen in all of them or in none.
         let seen = readers.iter().any(|reader| reader.start.member);
         let mut query = Vec::new();
@@ -326,6 +319,14 @@ fn reset_told(reset: &RawValue) -> Option<String> {
 }
 
 impl Reading {
+    /// What the next poll asks.
+    fn next_poll(&self) -> Vec<(&'static str, String)> {
+        let mut query = vec![("since", self.position.clone())];
+        let known: Vec<_> = self.rosters.iter().map(|(room, v)| format!("{room}={v}")).collect();
+        query.extend((!known.is_empty()).then(|| ("v", known.join(","))));
+        query
+    }
+
     /// What a socket would have said of rosters: one room's comes as it is, those of several by name.
     fn rosters_told(&mut self, presence: &RawValue) -> Vec<String> {
         #[derive(Deserialize)]
