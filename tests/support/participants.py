@@ -502,7 +502,7 @@ class LongPoll(OneWay):
     async def _begin(self, url, position):
         if position:
             url = url.copy_set_param("since", position)
-        peer = PollPeer(url, lambda: self.headers, self.context)
+        peer = PollPeer(url, lambda: self.headers, self.context, "h2" in self.protocols)
         try:
             answer = await peer.poll(timeout=0)
         except Closed as closed:

@@ -83,10 +83,10 @@ class Events(Client):
 class PollPeer:
     """One poll after the other behind the face that `Client` reads: resets, rosters and messages, in that order."""
 
-    def __init__(self, url, headers, context=False):
+    def __init__(self, url, headers, context=False, http2=False):
         self.url, self.headers = url, headers
         self.position, self.versions, self.waiting = None, {}, deque()
-        self.http = httpx.AsyncClient(timeout=None, trust_env=False, verify=context)
+        self.http = httpx.AsyncClient(timeout=None, trust_env=False, verify=context, http2=http2)
 
     async def receive(self):
         while not self.waiting:
@@ -106,7 +106,7 @@ class PollPeer:
         if response.is_error:
             told = response.json() if response.content else {"code": str(response.status_code)}
             raise Refusal(response.status_code, told)
-        answer = response.json()
+        answer, self.answered_in = response.json(), response.http_version
         self.position = answer["position"]
         self._take(answer)
         return answer

@@ -14,12 +14,13 @@ use crate::{autobahn, place, tools};
 type Suite = (&'static str, fn(&Plan, &mut Log) -> Result<String, String>);
 
 /// Tests that drive the release build from outside, in their order.
-const SUITES: [Suite; 10] = [
+const SUITES: [Suite; 11] = [
     ("clients in Python", |_, log| pytest("interop", log)),
     ("clients in Node", |_, log| node_test("interop", log)),
     ("TypeScript SDK", |_, log| sdk(log)),
     ("scenarios", |plan, log| pytest_with_time("scenarios", plan, log)),
     ("security", |_, log| pytest("security", log)),
+    ("proxies", |plan, log| pytest_with_time("proxies", plan, log)),
     ("histories", |_, log| pytest("history", log)),
     ("crashes", |plan, log| pytest_with_time("crash", plan, log)),
     ("browser", |_, log| node_test("browser", log)),
@@ -58,12 +59,13 @@ impl Plan {
         let python = run.step("install Python packages", tools::python_packages);
         let npm = run.step("install npm packages", tools::npm_packages);
         let chromium = run.step("install Chromium", tools::chromium);
+        let proxies = run.step("install nginx and Caddy", tools::proxies);
         if self.only.is_none() {
             check::steps(run, python);
             rust_tests(run);
         }
         let built = run.step("release build", release_build);
-        let ready = python && npm && chromium && built;
+        let ready = python && npm && chromium && proxies && built;
         for (name, suite) in SUITES.iter().filter(|(name, _)| self.wants(name)) {
             if ready {
                 run.step(name, |log| suite(self, log));
@@ -98,7 +100,8 @@ fn pytest(folder: &str, log: &mut Log) -> Result<String, String> {
     pytest_with(folder, None, log)
 }
 
-/// With `--long`: 200 kills of the server in place of 10, cuts inside TLS at every byte and not at records' edges.
+/// With `--long`: 200 kills of the server in place of 10, cuts inside TLS at every byte and not at records' edges, polls
+/// through proxies that are parked for as long as they may be.
 fn pytest_with_time(folder: &str, plan: &Plan, log: &mut Log) -> Result<String, String> {
     pytest_with(folder, plan.long.then_some(("ROOMCAST_LONG", "1")), log)
 }

