@@ -1,0 +1,1 @@
+"""nginx and Caddy between clients and the server, as the guide says they should be."""
