@@ -13,6 +13,9 @@ use crate::{
     server::{self, Head},
 };
 
+/// What an ack takes, at least: one allocation in place of a few that grow.
+const USUAL_BYTES: usize = 240;
+
 /// Bytes that are due to one connection, in order. Owns nothing while empty.
 #[derive(Debug, Default)]
 pub struct Queue {
@@ -61,6 +64,7 @@ impl Queue {
         write: impl FnOnce(&mut Vec<u8>),
     ) {
         let start = self.bytes.len();
+        self.bytes.reserve(HEADER_MAX + USUAL_BYTES);
         self.bytes.resize(start + HEADER_MAX, 0);
         write(&mut self.bytes);
         let bytes = self.bytes.len() - start - HEADER_MAX;
