@@ -60,6 +60,10 @@ class Connection {
   in = new Lane();
   out = new Lane();
   isOpen = true;
+  /** Rooms with a join on its way. */
+  joining = new Set();
+  /** What was shown of its person. */
+  states = [];
 
   constructor(server, to, from) {
     const query = to.address("/ws").searchParams;
@@ -82,6 +86,7 @@ class Connection {
   say(message) {
     this.out.push(() => {
       if (!this.isOpen) return;
+      if (message.type === "ack" && message.data.from !== undefined) this.joining.delete(message.room);
       this.from.heard();
       this.from.message(JSON.parse(JSON.stringify(message)));
     });
@@ -105,7 +110,7 @@ class Connection {
     else ack(this.server.publish(name, id, data));
   }
 
-  join(name, { since, last, presence }, ack) {
+  join(name, { since, last, presence, state }, ack) {
     const room = this.server.room(name);
     const head = room.log.length;
     const seat = this.seats.get(name);
@@ -117,6 +122,7 @@ class Connection {
     else if (!since && seat?.epoch === room.epoch) from = seat.at;
     const reset = since && !isHonoured && (epoch !== room.epoch ? "epoch" : +at > head ? "future" : "too_old");
     this.seats.set(name, { epoch: room.epoch, at: from, presence });
+    if (state) this.states.push(state.is);
     ack({ status: "joined", room: name, epoch: room.epoch, seq: head, from, recovered: isHonoured, ...(reset && { reset }), members: [], count: 0 });
     if (reset) this.reset(name, reset);
   }
@@ -149,6 +155,8 @@ export class World {
   /** Who has a lock, and who waits, by name. */
   locks = new Map();
   channels = new Set();
+  /** The server writes nothing of a log by itself. */
+  holdsBack = false;
 
   constructor(random = () => 0) {
     this.random = random;
@@ -176,6 +184,7 @@ export class World {
   }
 
   isDue(connection, name) {
+    if (this.holdsBack) return false;
     const { epoch, at } = connection.seats.get(name);
     const room = this.server.room(name);
     return epoch !== room.epoch || at < room.log.length;
@@ -213,7 +222,8 @@ export class World {
     return new Promise((done, failed) => {
       const wish = { tab, then, done, failed };
       if (steal) {
-        lock.held?.failed(new DOMException("robbed", "AbortError"));
+        const { held } = lock;
+        held?.tab.lockLane.push(() => held.failed(new DOMException("robbed", "AbortError")));
         lock.held = undefined;
         lock.queue.unshift(wish);
       } else lock.queue.push(wish);
@@ -261,7 +271,15 @@ export class World {
       this.lanes.add(connection.in).add(connection.out);
       tab.connections.push(connection);
       return {
-        send: (text) => (connection.in.push(() => connection.take(JSON.parse(text))), true),
+        send(text) {
+          const request = JSON.parse(text);
+          if (request.type === "join") {
+            if (connection.joining.has(request.room)) throw new Error(`two joins of ${request.room} at once`);
+            connection.joining.add(request.room);
+          }
+          connection.in.push(() => connection.take(request));
+          return true;
+        },
         close: (code) => {
           connection.isOpen = false;
           connection.closed = code;

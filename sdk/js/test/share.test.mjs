@@ -51,19 +51,37 @@ test("a late tab gets what is after its place, and the others nothing twice", as
   equal(late.room.seen[0].recovered, true);
 });
 
-test("a tab whose place is lost is told, and nobody else; who was passed over so gets all the same", async () => {
-  const { world, server, all } = await tabs(2);
-  server.publish("r", "m1");
-  const lost = world.open();
-  const room = lost.room("r", { since: { epoch: "other", seq: 7 } });
-  // The new tab joins while the server has not written yet what is due to the others.
+/** A tab joins with a place that is lost, before the server has written what is due to the others; then it writes one more. */
+async function passOver(world, tab, n) {
+  const { server } = world;
   const [link] = server.connections;
-  while (!room.seen.some(({ gap }) => gap)) await world.step();
-  link.seats.get("r").at = 1;
+  world.holdsBack = true;
+  server.publish("r", `m${n}`);
+  const room = tab.room("r", { since: { epoch: "lost", seq: 7 } });
+  while (link.seats.get("r").at < server.room("r").log.length) await world.step();
+  server.publish("r", `m${n + 1}`);
+  link.flush("r");
   await world.quiet();
-  deepEqual(room.seen.map(({ gap }) => gap?.reason).filter(Boolean), ["epoch"]);
-  deepEqual(all.map(({ room }) => room.seqs()), [[1], [1]]);
-  equal(all.some(({ room }) => room.seen.some(({ gap }) => gap)), false);
+  return room;
+}
+
+test("who is passed over by another tab's join gets all the same, and nobody else is told of its reset", async () => {
+  const world = new World();
+  const { server } = world;
+  const first = await another(world, {}, { state: { is: "the first" } });
+  const second = await another(world, {}, { state: { is: "the second" } });
+  const late = [world.open(), world.open()];
+  for (const tab of late) tab.room("elsewhere");
+  await world.quiet();
+  const rooms = [await passOver(world, late[0], 1), await passOver(world, late[1], 3)];
+  world.holdsBack = false;
+  await world.quiet();
+  deepEqual([first, second].map(({ room }) => room.seqs()), [range(1, 5), range(1, 5)]);
+  for (const { room } of [first, second]) deepEqual(room.seen.flatMap(({ gap }) => gap ?? []), []);
+  deepEqual(rooms.map((room) => room.seqs()), [[2, 3, 4], [4]]);
+  for (const room of rooms) deepEqual(room.seen.flatMap(({ gap }) => gap?.reason ?? []), ["epoch"]);
+  const [link] = server.connections;
+  deepEqual(link.states, ["the first", "the second"]);
 });
 
 test("the room is left when the last tab leaves it", async () => {
@@ -122,13 +140,18 @@ for (const [how, go] of [["is closed", (tab) => tab.close()], ["crashes", (tab) 
 }
 
 test("a leading tab that is frozen is robbed, and follows when it thaws", async () => {
-  const { world, server, all } = await tabs(2);
-  const [one, two] = all;
+  const { world, server, all } = await tabs(3);
+  const [one, two, three] = all;
+  await world.quiet(1);
   one.tab.isFrozen = true;
   const sent = two.room.send("text", {});
-  await world.quiet(45);
+  two.tab.seen("visible");
+  await world.quiet(8);
   equal((await sent).seq, 1);
   ok(two.tab.link);
+  deepEqual(three.room.seqs(), [1], "who wasn't looked at follows at once");
+  // What the server says of it comes before what the browser says of the lock.
+  world.random = () => 0.99;
   one.tab.isFrozen = false;
   await world.quiet(5);
   deepEqual([server.connections.size, one.tab.client.state, one.room.seqs()], [1, "online", [1]]);
@@ -177,6 +200,20 @@ test("what the server says to the person ends all tabs", async () => {
   all[0].tab.link.end(1008, "kicked: by the back end");
   await world.quiet(1);
   deepEqual(all.map(({ tab }) => tab.client.state), ["closed", "closed"]);
+});
+
+test("who is no longer let into a room leaves it in all tabs", async () => {
+  let asked;
+  const world = new World();
+  const options = { transports: (tab) => [(to, from) => ((asked = to.joins), world.transport(tab)(to, from))] };
+  const all = [await another(world, options), await another(world, options)];
+  all[1].tab.room("s");
+  await world.quiet();
+  deepEqual(asked().map(({ room }) => room), ["r", "s"]);
+  all[0].tab.link.say({ type: "system", data: { event: "kicked", room: "r", reason: "no more" } });
+  await world.quiet();
+  deepEqual(all.map(({ room }) => room.state), ["denied", "denied"]);
+  deepEqual(asked().map(({ room }) => room), ["s"]);
 });
 
 test("a lost connection is one for all tabs, and opened again once", async () => {
@@ -249,6 +286,21 @@ test("the transport that works is what the next leader begins with", async () =>
   deepEqual([opened, two.tab.client.state], [["one in vain", "one", "two"], "online"]);
 });
 
+test("who waits for a tab that doesn't get through goes on to the next transport with it", async () => {
+  const world = new World();
+  const opened = [];
+  const options = { transports: (tab) => [
+    () => (opened.push("in vain"), { send: () => true, close() {} }),
+    (to, from) => (opened.push("through"), world.transport(tab)(to, from)),
+  ] };
+  const all = [await another(world, options)];
+  await world.quiet(5);
+  all.push(await another(world, options));
+  world.random = () => 0.99;
+  await world.quiet(6);
+  deepEqual([opened, all.map(({ tab }) => tab.client.state)], [["in vain", "through"], ["online", "online"]]);
+});
+
 test("an application's own fields are passed on, whatever their names", async () => {
   const { world, server, all } = await tabs(2);
   const data = [{ event: "welcome" }, { event: "reset", epoch: "x", seq: 99 }, { event: "expiring" }, { event: "kicked", room: "s", from: 3 }];
@@ -308,7 +360,8 @@ for (const seed of range(0, 30)) {
     }
     function join(tab, name) {
       const earlier = all.flatMap((room) => (room.name === name && room.position ? [room.position] : []));
-      const since = random() < 0.4 && earlier.length ? pick(earlier) : undefined;
+      const chance = random();
+      const since = chance < 0.4 && earlier.length ? pick(earlier) : chance > 0.85 ? { epoch: "lost", seq: 3 } : undefined;
       const last = random() < 0.3 ? Math.floor(random() * 5) : undefined;
       const room = tab.room(name, { since, last, presence: random() < 0.7 });
       room.tab = tab;
