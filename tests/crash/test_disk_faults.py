@@ -37,7 +37,12 @@ def start_on(disk, **rule):
         "append_timeout_seconds": 1,
         "idle_room_kept_seconds": 1,
     }
-    changes = {"server": servers.TLS, "rooms": [loose, anybody], "limits": limits}
+    changes = {
+        "server": servers.TLS,
+        "rooms": [loose, anybody],
+        "limits": limits,
+        "disk": {"read_timeout_seconds": 1},
+    }
     return servers.serve(disk.folder, environment=disk.environment, **changes)
 
 
@@ -361,6 +366,24 @@ async def test_a_stretch_that_cannot_be_read_now_sends_its_reader_away(machine, 
     answer = await talk.call("GET", f"/poll/{talk.room}", since=start)
     assert answer.status_code == 503, answer.text
     assert not [message for message in reader.seen + told if message["data"].get("event") == "reset"]
+    await goes_on(machine, talk, connect, live)
+
+
+async def test_a_stretch_that_hangs_sends_its_reader_away_in_time_and_holds_up_nobody(machine, talk, connect, live):
+    machine.disk.order("hanging-read")
+    start = f"{talk.epoch}.0"
+    reader = await connect(machine.server)
+    await reader.join(talk.room, since=start)
+    assert (await reader.take({"type": "error"}))["data"]["code"] == "unavailable"
+    assert (await reader.closed()).code == 1013
+    # From here on nobody waits for it any more.
+    for path in (f"/rooms/{talk.room}/messages", f"/poll/{talk.room}"):
+        answer = await talk.call("GET", path, since=start)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable"), answer.text
+    elsewhere = await talk.call("GET", f"/rooms/{talk.room}:elsewhere/messages")
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (503, "unavailable"), elsewhere.text
+    assert (await talk.call("GET", "/healthz")).status_code == 200, "the rest goes on"
+    await live.take({"type": "system", "data": {"event": "degraded"}})
     await goes_on(machine, talk, connect, live)
 
 

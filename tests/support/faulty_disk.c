@@ -10,6 +10,7 @@
  *                        absent-read    reads fail with ESTALE, as of a disk in a network that is away
  *                        failing-sync   syncs fail with EIO
  *                        hanging-sync   syncs wait until the word is another
+ *                        hanging-read   reads do
  *                      anything else is a disk in order
  * FAULTY_DISK_JOURNAL  a file that gets every change, before it is made, and every sync, after it is done: from it a
  *                      power cut can be made out of a kill -9 (see disk.py)
@@ -147,6 +148,7 @@ ssize_t pread64(int fd, void *bytes, size_t count, off64_t offset) {
     char path[4096];
     const char *name;
     if (has_name(fd, path, &name)) {
+        while (is_ordered("hanging-read")) usleep(5000);
         if (is_ordered("failing-read")) return fails(EIO);
         if (is_ordered("absent-read")) return fails(ESTALE);
     }

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use roomcast_hub::engine::EngineError;
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 /// Why a store was not opened.
 #[derive(Debug)]
@@ -110,10 +110,18 @@ pub(crate) fn engine_error(error: &rusqlite::Error) -> EngineError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             EngineError::Unavailable("another program writes in the database: end its transaction".into())
         }
-        Some(code) if !matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+        Some(code)
+            if !matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) && !is_eio(error) =>
+        {
             EngineError::Unavailable(error.to_string())
         }
         // Damage; without a code it is a value of a type that is never written.
         _ => EngineError::Corrupt(error.to_string()),
     }
+}
+
+/// Whether the disk can't give back what it was given. Where SQLite runs a statement it calls that damage itself, but not
+/// where a connection is new.
+fn is_eio(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_CORRUPTFS)
 }

@@ -1,6 +1,6 @@
 //! The engine with a disk: the logs of all rooms in one SQLite database, which survives kill -9 and power cuts.
 //!
-//! One thread writes, and commits what has gathered meanwhile in one go; readers have connections of their own.
+//! One thread writes, and commits what has gathered meanwhile in one go; two read, with connections of their own.
 //! A message is acked and delivered once its commit is as durable as its room asks for. Epochs, heads, idempotency
 //! keys and retention live with the messages.
 //!
@@ -17,6 +17,7 @@ mod ledger;
 mod log;
 mod logs;
 mod reader;
+mod readers;
 mod rows;
 mod store;
 mod sweep;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub disk_bytes_max: Option<u64>,
     /// How long epoch and head of a room outlive its messages.
     pub epoch_kept: Duration,
+    /// How long the disk may take to answer a read. Over it: `unavailable`.
+    pub read_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -73,6 +76,7 @@ impl Default for Settings {
             waiting_bytes_max: 64 * MIB,
             disk_bytes_max: None,
             epoch_kept: Duration::from_secs(7 * 24 * 3600),
+            read_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -102,7 +106,7 @@ struct Thread {
 impl Disk {
     /// Opens the store in a directory, or makes one there. It belongs to this process until it is closed.
     pub fn open(directory: &Path, settings: Settings) -> Result<Self, OpenError> {
-        let (store, found) = store::Store::open(directory, settings.disk_bytes_max)?;
+        let (store, found) = store::Store::open(directory, &settings)?;
         let logs = Arc::new(Logs::new(store.readers(), settings));
         let writer = Writer::new(store, logs.clone(), found);
         let (running, ended) = mpsc::channel();
@@ -181,6 +185,6 @@ impl Engine for Disk {
     }
 
     fn trouble(&self) -> Option<Duration> {
-        self.0.logs.health.trouble()
+        self.0.logs.trouble()
     }
 }

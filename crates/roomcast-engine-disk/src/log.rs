@@ -12,11 +12,11 @@ use roomcast_session::Now;
 use tokio::sync::oneshot;
 
 use crate::{
-    error::engine_error,
     inbox::{Inbox, Job},
     ledger::{Ledger, Row},
-    reader, rows,
-    store::Readers,
+    reader,
+    readers::Readers,
+    rows,
 };
 
 /// A log, as long as its room is watched or something is on its way.
@@ -140,8 +140,12 @@ impl DiskLog {
         if state.ledger.id.is_none() {
             return Ok(());
         }
-        let aged = self.readers.with(|connection| rows::age(connection, self.old_ms(now), &mut state.ledger));
-        aged.map_err(|error| engine_error(&error))
+        let (mut ledger, old_ms) = (state.ledger, self.old_ms(now));
+        state.ledger = self.readers.with(move |connection| {
+            rows::age(connection, old_ms, &mut ledger)?;
+            Ok(ledger)
+        })?;
+        Ok(())
     }
 
     /// Messages of then and before are too old.

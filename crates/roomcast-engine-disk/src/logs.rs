@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -19,12 +20,12 @@ use rusqlite::Connection;
 
 use crate::{
     Settings,
-    error::engine_error,
     health::Health,
     inbox::Inbox,
     log::{DiskLog, Handle, State},
+    readers::Readers,
     rows,
-    store::{Readers, random},
+    store::random,
 };
 
 /// What a watched room costs beside its messages, in bytes: its log, and its part in the hub.
@@ -78,6 +79,11 @@ impl Logs {
             + self.keys.load(Ordering::Relaxed) * Keys::BYTES
     }
 
+    /// For how long the disk has not done what it was asked.
+    pub(crate) fn trouble(&self) -> Option<Duration> {
+        self.health.trouble().max(self.readers.busy())
+    }
+
     fn mint_epoch(&self) -> Epoch {
         let count = self.epochs.fetch_add(1, Ordering::Relaxed);
         Epoch::new(&format!("{:016x}-{count:x}", self.nonce)).expect("hexadecimal digits make an epoch")
@@ -117,17 +123,16 @@ impl Logs {
     }
 
     fn find(&self, now: Now, log: &DiskLog, state: &mut State) -> Result<(), EngineError> {
-        let load = |connection: &Connection| {
+        let (name, rule, old_ms) = (log.name.clone(), log.rule.clone(), log.old_ms(now));
+        let load = move |connection: &Connection| {
             // All of it as of one moment: what is old may be leaving just now.
             let _moment = connection.unchecked_transaction()?;
-            let Some((epoch, mut ledger)) = rows::load(connection, &log.name)? else { return Ok(None) };
-            rows::retain(connection, &log.rule.history, &mut ledger)?;
-            rows::age(connection, log.old_ms(now), &mut ledger)?;
+            let Some((epoch, mut ledger)) = rows::load(connection, &name)? else { return Ok(None) };
+            rows::retain(connection, &rule.history, &mut ledger)?;
+            rows::age(connection, old_ms, &mut ledger)?;
             Ok(Some((epoch, ledger)))
         };
-        let Some((epoch, ledger)) = self.readers.with(load).map_err(|error| engine_error(&error))? else {
-            return Ok(());
-        };
+        let Some((epoch, ledger)) = self.readers.with(load)? else { return Ok(()) };
         let epoch = Epoch::new(&epoch).map_err(|error| EngineError::Corrupt(error.to_string()))?;
         state.found(epoch, ledger);
         Ok(())

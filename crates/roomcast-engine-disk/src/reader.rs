@@ -6,7 +6,7 @@ use roomcast_hub::engine::{Batch, EngineError, Page, Range};
 use roomcast_protocol::Frame;
 use rusqlite::{Connection, params};
 
-use crate::{error::engine_error, ledger::Ledger, rows, store::Readers};
+use crate::{ledger::Ledger, readers::Readers, rows};
 
 /// What was read, before the bounds are looked at again.
 #[derive(Debug)]
@@ -35,8 +35,7 @@ pub(crate) fn read(
         Range::Before(seq) => (BEFORE, clip(ledger.floor), clip(seq.min(ledger.head + 1))),
     };
     let room = ledger.id.unwrap_or_default();
-    let read = readers.with(|connection| stretch(connection, sql, (room, low, high), page));
-    let mut stretch = read.map_err(|error| engine_error(&error))?;
+    let mut stretch = readers.with(move |connection| stretch(connection, sql, (room, low, high), page))?;
     if let Range::Before(_) = range {
         stretch.frames.reverse();
     }

@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Mutex, MutexGuard};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use crate::{
+    Settings,
     acked::Acked,
     batch::Counts,
     error::OpenError,
     keyring::{Keyring, Restored},
+    readers::Readers,
 };
 
 const DATABASE: &str = "roomcast.db";
@@ -36,8 +37,6 @@ const PAGES_MIN: u64 = 64;
 const INCREMENTAL: i32 = 2;
 /// How long a commit waits for another program that writes in the database; then its messages are refused.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections that read.
-const READERS: usize = 2;
 
 /// Bodies stand in the order of the commits, so that a commit writes few pages whatever rooms it is for; only the
 /// index is by room.
@@ -75,7 +74,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn open(directory: &Path, bytes_max: Option<u64>) -> Result<(Self, Found), OpenError> {
+    pub(crate) fn open(directory: &Path, settings: &Settings) -> Result<(Self, Found), OpenError> {
         if rusqlite::version_number() < SQLITE_VERSION_MIN {
             return Err(OpenError::Library { version: rusqlite::version() });
         }
@@ -84,10 +83,12 @@ impl Store {
         let lock = lock(directory)?;
         let (acked, acked_id) = Acked::open(&directory.join(ACKED)).map_err(no_directory)?;
         let file = directory.join(DATABASE);
+        let readers = Readers::start(&file, settings.read_timeout)
+            .map_err(|error| OpenError::Io { what: "start the threads that read", error })?;
         let store = Self {
-            pages_max: bytes_max.map(|bytes| (bytes / PAGE_BYTES).max(PAGES_MIN).cast_signed()),
+            pages_max: settings.disk_bytes_max.map(|bytes| (bytes / PAGE_BYTES).max(PAGES_MIN).cast_signed()),
             acked,
-            readers: Arc::new(Readers::new(file.clone())),
+            readers: Arc::new(readers),
             file,
             _lock: lock,
         };
@@ -238,47 +239,4 @@ pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).expect("the system has randomness");
     u64::from_le_bytes(bytes)
-}
-
-/// The connections that read, opened when they are needed.
-#[derive(Debug)]
-pub(crate) struct Readers {
-    file: PathBuf,
-    connections: [Mutex<Option<Connection>>; READERS],
-}
-
-impl Readers {
-    fn new(file: PathBuf) -> Self {
-        Self { file, connections: Default::default() }
-    }
-
-    /// Closes them all, and keeps them closed as long as the guards are held.
-    fn close(&self) -> [MutexGuard<'_, Option<Connection>>; READERS] {
-        self.connections.each_ref().map(|connection| {
-            let mut connection = connection.lock();
-            *connection = None;
-            connection
-        })
-    }
-
-    /// Lends a connection; no statement of it may be left running.
-    pub(crate) fn with<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
-        let free = self.connections.iter().find_map(Mutex::try_lock);
-        let mut connection = free.unwrap_or_else(|| self.connections[0].lock());
-        match &*connection {
-            Some(connection) => read(connection),
-            None => read(connection.insert(self.connect()?)),
-        }
-    }
-
-    fn connect(&self) -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "cache_size", -8_000)?;
-        connection.pragma_update(None, "mmap_size", 0)?;
-        Ok(connection)
-    }
 }

@@ -306,6 +306,8 @@ table! {
         keys_max: usize = engine_disk::Settings::default().keys_max, in 1..=1_000_000_000;
         /// How long a room's epoch outlives its messages, so that `too_old` can be told from `epoch`.
         epoch_kept_seconds: Duration = engine_disk::Settings::default().epoch_kept, in 0..=4_000_000_000;
+        /// How long the disk may take to answer a read. Over it: `unavailable`.
+        read_timeout_seconds: Duration = engine_disk::Settings::default().read_timeout, in 1..=3_600;
     }
 }
 
@@ -324,6 +326,7 @@ impl Disk {
             waiting_bytes_max: self.waiting_bytes_max,
             disk_bytes_max: self.bytes_max,
             epoch_kept: self.epoch_kept_seconds,
+            read_timeout: self.read_timeout_seconds,
         }
     }
 }
