@@ -44,6 +44,12 @@ async def test_without_a_position_it_says_at_once_where_to_begin(dev, browse, ro
     }  # fmt: skip
 
 
+async def test_it_says_who_reads_to_whoever_will_come_again(dev, browse, room):
+    bob = browse(dev, user="bob", session=new_session())
+    assert (await bob.poll(room))["user"] == "bob"
+    assert "user" not in await browse(dev).poll(room), "a guest without a session is another one each time"
+
+
 async def test_the_newest_n(dev, browse, room):
     reader, epoch = await filled(browse, dev, room, 5)
     answer = await reader.poll(room, last=2)

@@ -37,7 +37,7 @@ export interface Options {
 
 export interface Client {
   readonly state: ClientState;
-  /** Who the client is to the server, once it is online; the answer of a poll may not say. */
+  /** Who the client is to the server, once it is online. */
   readonly user: string | undefined;
   /** The room; joined and read from now on until `leave`. The same name is the same room. */
   room<M extends Payloads<M> = AnyPayloads, S = AnyState>(name: string, options?: JoinOptions<S>): Room<M, S>;

@@ -17,16 +17,20 @@ use crate::{auth::SESSION_HEADER, proxies::Client};
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub(super) struct Caller(pub(super) Arc<Identity>);
+pub(super) struct Caller {
+    pub(super) identity: Arc<Identity>,
+    /// Whether its session was minted for this request: a guest that is nobody the next time.
+    pub(super) is_passing: bool,
+}
 
 impl Caller {
     /// Checks that the caller has a right in a room.
     pub(super) fn need(&self, room: &RoomName, wanted: Rights) -> Result<(), Problem> {
-        let rights = self.0.grants.rights(room);
+        let rights = self.identity.grants.rights(room);
         if rights.allow(wanted) {
             return Ok(());
         }
-        let user = &self.0.user;
+        let user = &self.identity.user;
         Err(Problem::new(
             Code::Forbidden,
             format!(
@@ -61,7 +65,7 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
         }
     };
     let session = minted.then(|| identity.session.clone());
-    request.extensions_mut().insert(Caller(Arc::new(identity)));
+    request.extensions_mut().insert(Caller { identity: Arc::new(identity), is_passing: minted });
     let mut response = next.run(request).await;
     if let Some(value) = session.and_then(|session| HeaderValue::from_str(&session).ok()) {
         response.headers_mut().insert(SESSION_HEADER, value);
@@ -71,7 +75,7 @@ pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Ne
 
 /// Lets nobody through but back ends.
 pub(super) async fn backend_only(caller: Caller, request: Request, next: Next) -> Response {
-    match caller.0.principal {
+    match caller.identity.principal {
         Principal::Backend => next.run(request).await,
         Principal::User => {
             let message = "this is for back ends alone; send an API key: \"Authorization: Bearer rk_…\"";

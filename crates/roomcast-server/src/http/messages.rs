@@ -105,10 +105,10 @@ pub(super) async fn deliver(
         }
         (id, key) => id.or_else(|| key.map(Cow::Borrowed)),
     };
-    api.rates.take(api.app.hub.now().ms, &caller.0, limits)?;
+    api.rates.take(api.app.hub.now().ms, &caller.identity, limits)?;
     let room = used(api, room)?;
     let publication =
-        Publication { id: id.as_deref(), publish: &publish, publisher: Publisher::of(&caller.0) };
+        Publication { id: id.as_deref(), publish: &publish, publisher: Publisher::of(&caller.identity) };
     room.publish(&publication).await.map_err(|error| Problem::of_room(error, limits))
 }
 
@@ -157,7 +157,7 @@ pub(super) async fn history(
     caller.need(&room, Rights::HISTORY)?;
     let limits = api.app.hub.limits();
     let query = asked(Query::of(&uri), limits)?;
-    api.rates.take(api.app.hub.now().ms, &caller.0, limits)?;
+    api.rates.take(api.app.hub.now().ms, &caller.identity, limits)?;
     let page = used(&api, &room)?.history(&query, limits).map_err(|error| Problem::of_room(error, limits))?;
     Ok(page.with(|page| {
         json(|out| {

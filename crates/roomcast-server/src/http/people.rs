@@ -38,7 +38,7 @@ pub(super) async fn present(
         _ => None,
     })?;
     count(&api, &caller)?;
-    used(&api, &room)?.lease(&caller.0, state);
+    used(&api, &room)?.lease(&caller.identity, state);
     Ok(done())
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn leave(
 ) -> Result<Response, Problem> {
     caller.need(&room, Rights::JOIN)?;
     count(&api, &caller)?;
-    used(&api, &room)?.unlease(&caller.0);
+    used(&api, &room)?.unlease(&caller.identity);
     Ok(done())
 }
 
@@ -66,12 +66,12 @@ pub(super) async fn typing(
     let room = used(&api, &room)?;
     with_verb("typing", &body, api.app.hub.limits(), |verb| {
         if let Verb::Typing(Typing { on, data }) = verb {
-            room.show_typing(&caller.0, on, &data);
+            room.show_typing(&caller.identity, on, &data);
         }
     })?;
     Ok(done())
 }
 
 fn count(api: &Api, caller: &Caller) -> Result<(), Problem> {
-    api.rates.take(api.app.hub.now().ms, &caller.0, api.app.hub.limits())
+    api.rates.take(api.app.hub.now().ms, &caller.identity, api.app.hub.limits())
 }

@@ -36,13 +36,14 @@ pub(super) async fn answer(State(api): State<Api>, asked: Asked, uri: Uri) -> Re
     let patience = if asked.since.is_some() {
         query.number("timeout").map_or(limits.poll_timeout, Duration::from_secs).min(limits.poll_timeout_max)
     } else {
-        api.rates.take(hub.now().ms, &asked.caller.0, limits)?;
+        api.rates.take(hub.now().ms, &asked.caller.identity, limits)?;
         Duration::ZERO
     };
     let known = query.text("v").unwrap_or_default();
     let now = Instant::now();
     let poll = Poll { api: &api, asked: &asked, known: &known, begun: now };
-    Ok(poll.wait(now + patience).await?.write())
+    let user = (!asked.caller.is_passing).then_some(&*asked.caller.identity.user);
+    Ok(poll.wait(now + patience).await?.write(user))
 }
 
 /// One poll on its way.
@@ -120,7 +121,7 @@ impl Poll<'_> {
     /// says meanwhile that it goes. Answers the shortest lease.
     fn lease(&self, stream: &Stream, is_parked: bool) -> Option<Duration> {
         let seats = if self.asked.presence { stream.seats() } else { &[] };
-        let who = &self.asked.caller.0;
+        let who = &self.asked.caller.identity;
         let lease = |room: &Arc<Room>| if is_parked { room.prolong(who) } else { room.lease(who, None) };
         seats.iter().map(|seat| lease(&seat.room)).min()
     }
@@ -144,7 +145,7 @@ impl Poll<'_> {
 }
 
 impl Polled {
-    fn write(&self) -> Response {
+    fn write(&self, user: Option<&str>) -> Response {
         let seats = self.stream.seats();
         let resets = || seats.iter().filter_map(|seat| Some((seat, seat.joined.reset?)));
         let standings_now: Vec<_> = seats.iter().map(|seat| (&**seat.room.name(), &seat.joined)).collect();
@@ -164,6 +165,7 @@ impl Polled {
                     reset.text("epoch", seat.joined.epoch.as_str()).number("seq", seat.joined.seq).end();
                 });
             });
+            answer.text_if("user", user);
             standings(&standings_now, &mut answer);
             if !self.rosters.is_empty() {
                 answer.with("presence", |out| self.write_rosters(out));

@@ -76,12 +76,12 @@ impl Asked {
         let rooms = self.rooms.iter().map(|room| (room.clone(), join.clone(), self.rights(room))).collect();
         let pipe = || Line::Pipe(self.hang_up.clone().map(|HangUp(notify)| notify));
         let line = line.unwrap_or_else(pipe);
-        hub.subscribe(Subscription { identity: Arc::clone(&self.caller.0), line, wire, rooms })
+        hub.subscribe(Subscription { identity: Arc::clone(&self.caller.identity), line, wire, rooms })
     }
 
     /// What the reader may see of a room: who is there only if it asks.
     pub(super) fn rights(&self, room: &RoomName) -> Rights {
-        let rights = self.caller.0.grants.rights(room);
+        let rights = self.caller.identity.grants.rights(room);
         if self.presence { rights } else { rights.without(Rights::PRESENCE) }
     }
 }

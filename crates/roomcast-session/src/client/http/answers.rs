@@ -29,6 +29,7 @@ pub(super) struct Polled<'a> {
     pub(super) position: String,
     #[serde(borrow)]
     pub(super) resets: Vec<&'a RawValue>,
+    pub(super) user: Option<String>,
     pub(super) rooms: BTreeMap<String, Standing>,
     #[serde(borrow)]
     pub(super) presence: Option<&'a RawValue>,

@@ -224,13 +224,13 @@ impl HttpLink {
     }
 
     fn polled(&mut self, ticket: Ticket, body: &str) {
-        let Polled { messages, position, resets, rooms, presence } = match serde_json::from_str(body) {
+        let Polled { messages, position, resets, user, rooms, presence } = match serde_json::from_str(body) {
             Ok(polled) => polled,
             Err(error) => return self.lose(Loss::Broken(format!("a poll's answer can't be read: {error}"))),
         };
         self.steps.push_back(Step::Tell(Told::Heard));
         if self.next.as_ref().is_some_and(|next| next.ticket == Some(ticket)) {
-            self.welcomed(ticket, System { rooms, ..System::default() });
+            self.welcomed(ticket, System { user, rooms, ..System::default() });
         }
         for reset in resets.into_iter().filter_map(reset_told) {
             self.tell(reset);
