@@ -44,12 +44,12 @@ tls_key = "{CERTIFICATE}/key.pem"
 
 
 class Server:
-    def __init__(self, binary, engine, tls=False):
+    def __init__(self, binary, engine, tls=False, config=CONFIG):
         self.folder = tempfile.TemporaryDirectory()
-        config = Path(self.folder.name) / "roomcast.toml"
-        config.write_text(f'engine = "{engine}"\n' + CONFIG + (TLS if tls else ""))
+        file = Path(self.folder.name) / "roomcast.toml"
+        file.write_text(f'engine = "{engine}"\n' + config + (TLS if tls else ""))
         self.tls = ssl.create_default_context(cafile=CERTIFICATE / "certificate.pem") if tls else None
-        command = [binary, "serve", "--config", config, "--listen", "127.0.0.1:0"]
+        command = [binary, "serve", "--config", file, "--listen", "127.0.0.1:0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.port = int(re.search(r"127\.0\.0\.1:(\d+)", self.process.stdout.readline())[1])
 
