@@ -170,8 +170,8 @@ pub fn push_list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, write
 
 /// Appends a JSON string.
 pub fn push_str(out: &mut Vec<u8>, text: &str) {
-    let is_plain = |b: u8| (b >= b' ') & (b != b'"') & (b != b'\\') & (b != 0x7f);
-    // Looked at to the end, without a branch: many bytes at a time.
+    let is_plain = |b: u8| b >= b' ' && b != b'"' && b != b'\\' && b != 0x7f;
+    // Each is looked at, whatever was found: many at a time.
     if text.bytes().fold(true, |plain, b| plain & is_plain(b)) {
         out.reserve(text.len() + 2);
         out.push(b'"');
