@@ -18,7 +18,7 @@ const BATCH_MESSAGES_MAX: usize = 4_096;
 /// Bytes of one commit, at most; one message is always taken.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long after a failure nothing is taken: as long as clients are told to wait, at least.
+/// How long after a refusal nothing is taken: as long as clients are told to wait, at least.
 const SHUT: Duration = Duration::from_secs(1);
 
 /// How an append ends.
@@ -83,19 +83,21 @@ impl Inbox {
         Self { waiting: Mutex::default(), moved: Condvar::new(), bytes_max }
     }
 
-    /// Queues a message, or says why not.
+    /// Queues a message, or says why not; then what comes in the next moment is refused, too, as in `shut`.
     pub(crate) fn push(&self, job: Job) -> Result<(), AppendError> {
-        let refused = |message: &str| Err(AppendError::Unavailable(message.into()));
+        let unavailable = |message: &str| AppendError::Unavailable(message.into());
         let mut waiting = self.waiting.lock();
         if waiting.closed {
-            return refused("the server is being stopped; come back");
-        }
-        if waiting.bytes >= self.bytes_max {
-            return refused("too much waits for the disk (disk.waiting_bytes_max); try again later");
+            return Err(unavailable("the server is being stopped; come back"));
         }
         match &waiting.shut {
             Some((until, error)) if Instant::now() < *until => return Err(error.clone()),
             _ => waiting.shut = None,
+        }
+        if waiting.bytes >= self.bytes_max {
+            let error = unavailable("too much waits for the disk (disk.waiting_bytes_max); try again later");
+            waiting.shut = Some((Instant::now() + SHUT, error.clone()));
+            return Err(error);
         }
         waiting.bytes += job.draft.memory_bytes();
         waiting.jobs.push_back(job);

@@ -1,6 +1,9 @@
 //! What is full answers so, keeps what it acked, and goes on once there is room.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use roomcast_engine_disk::{Disk, Settings};
 use roomcast_hub::{
@@ -155,9 +158,19 @@ fn what_waits_for_the_disk_is_bounded() {
         }
     };
     assert!(matches!(&refusal, AppendError::Unavailable(says) if says.contains("disk.waiting_bytes_max")));
+    let refused = Instant::now();
     other.execute_batch("ROLLBACK").unwrap();
     let acked = waiting.into_iter().flat_map(conformance::wait).count();
-    assert_eq!(room.all().unwrap().len(), 1 + acked, "what was taken is kept, what was refused is not");
+    let next = room.say("sent before the refusal was heard of", None);
+    assert!(
+        next.is_err() || refused.elapsed() > Duration::from_secs(1),
+        "it would overtake what was refused"
+    );
+    assert_eq!(
+        room.all().unwrap().len(),
+        1 + acked + usize::from(next.is_ok()),
+        "what was taken is kept, what was refused is not"
+    );
 }
 
 #[test]
