@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use roomcast_hub::{Durability, Key, Seen, engine::AppendError};
-use roomcast_protocol::{Draft, Frame, Position, server::Delivered};
+use roomcast_protocol::{Draft, Epoch, Frame, Position, server::Delivered};
 use roomcast_session::Now;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
@@ -37,6 +37,8 @@ pub(crate) struct Written {
 #[derive(Debug)]
 pub(crate) struct Part {
     pub(crate) log: Arc<DiskLog>,
+    epoch: Epoch,
+    /// As it will be.
     pub(crate) ledger: Ledger,
     /// What is to be delivered, in order.
     pub(crate) frames: Vec<Arc<Frame>>,
@@ -99,26 +101,17 @@ impl Batch {
         log: &Arc<DiskLog>,
         (now, draft, key): (Now, Draft, Option<Key>),
     ) -> rusqlite::Result<Outcome> {
-        let (ledger, epoch) = {
-            let state = log.state.lock();
-            (state.ledger, state.epoch.clone())
-        };
-        let part = self.parts.entry(Arc::as_ptr(log).addr()).or_insert_with(|| Part {
-            log: log.clone(),
-            ledger,
-            frames: Vec::new(),
-            has_new_age: false,
-        });
+        let part = self.parts.entry(Arc::as_ptr(log).addr()).or_insert_with(|| Part::of(log.clone()));
         let room = part.ledger.id.unwrap_or_default();
         let seen = key.map_or(Seen::Never, |key| desk.keyring.look(now, room, key));
-        if let Some(outcome) = repeated(seen, &epoch) {
+        if let Some(outcome) = repeated(seen, &part.epoch) {
             return Ok(outcome);
         }
         if key.is_some() && desk.keyring.is_full() {
             let message = "too many ids are remembered (disk.keys_max); send it again in some minutes";
             return Ok(Err(AppendError::Unavailable(message.into())));
         }
-        let room = part.settle_row(desk, epoch.as_str())?;
+        let room = part.settle_row(desk)?;
         let (seq, timestamp) = (part.ledger.next(), draft.timestamp());
         let frame = draft.seal(seq, part.ledger.head);
         part.ledger.appended(seq, frame.json().len());
@@ -128,9 +121,10 @@ impl Batch {
             desk.keyring.remember(now, room, key, (seq, timestamp));
         }
         part.frames.push(frame);
+        let position = Some((part.epoch.clone(), seq));
         self.sync_soon |= log.rule.durability == Durability::Interval;
         self.last_id = desk.counts.message;
-        Ok(Ok(Delivered { position: Some((epoch, seq)), timestamp, duplicate: false }))
+        Ok(Ok(Delivered { position, timestamp, duplicate: false }))
     }
 
     /// Writes what goes with the messages: their keys, and what retention takes.
@@ -166,7 +160,7 @@ impl Batch {
     }
 }
 
-fn repeated(seen: Seen, epoch: &roomcast_protocol::Epoch) -> Option<Outcome> {
+fn repeated(seen: Seen, epoch: &Epoch) -> Option<Outcome> {
     match seen {
         Seen::Differently => Some(Err(AppendError::Conflict)),
         seen => seen.delivered(epoch).map(Ok),
@@ -174,8 +168,16 @@ fn repeated(seen: Seen, epoch: &roomcast_protocol::Epoch) -> Option<Outcome> {
 }
 
 impl Part {
+    fn of(log: Arc<DiskLog>) -> Self {
+        let (epoch, ledger) = {
+            let state = log.state.lock();
+            (state.epoch.clone(), state.ledger)
+        };
+        Self { log, epoch, ledger, frames: Vec::new(), has_new_age: false }
+    }
+
     /// Sees to it that the room's row is there and says what holds. Answers its id.
-    fn settle_row(&mut self, desk: &mut Desk<'_>, epoch: &str) -> rusqlite::Result<i64> {
+    fn settle_row(&mut self, desk: &mut Desk<'_>) -> rusqlite::Result<i64> {
         let wanted = Row::wanted(&self.log.rule);
         let Ledger { id, head, burned, floor, row, .. } = self.ledger;
         match id {
@@ -192,7 +194,7 @@ impl Part {
                 desk.connection.prepare_cached(sql)?.execute(params![
                     desk.counts.room,
                     &*self.log.name,
-                    epoch,
+                    self.epoch.as_str(),
                     head.max(burned).cast_signed(),
                     floor.cast_signed(),
                     wanted.loose,
