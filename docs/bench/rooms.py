@@ -53,9 +53,9 @@ def read_acks(peer, count):
         rest = data[-11:]
 
 
-def rooms_now(server):
+def gauge(server, name):
     metrics = urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics").read().decode()
-    return int(re.search(r"^roomcast_rooms (\d+)", metrics, re.M)[1])
+    return int(re.search(rf"^roomcast_{name} (\d+)", metrics, re.M)[1])
 
 
 def settled(read, seconds=10):
@@ -78,8 +78,8 @@ def run(server, asked, prefix):
         peer.sendall(b"".join(part for name in batch for part in visit(name, asked.publish)))
         read_acks(peer, 2 * len(batch))
         most = max(most, server.resident_bytes())
-    seconds, alive = time.monotonic() - start, rooms_now(server)
-    while rooms_now(server):
+    seconds, alive = time.monotonic() - start, gauge(server, "rooms")
+    while gauge(server, "rooms") or gauge(server, "memory_bytes"):
         most = max(most, server.resident_bytes())
         time.sleep(1)
     after = settled(server.resident_bytes)
