@@ -43,7 +43,7 @@ pub(super) struct Problem {
     #[serde(alias = "detail")]
     message: String,
     #[serde(default)]
-    retryable: bool,
+    pub(super) retryable: bool,
     retry_after: Option<f64>,
     pub(super) room: Option<String>,
 }
@@ -100,6 +100,16 @@ pub(super) fn element(room: &RoomName, id: &str, data: &RawValue) -> String {
     let is_error =
         serde_json::from_str::<Status>(data.get()).is_ok_and(|Status { status }| status == "error");
     answer(if is_error { "error" } else { "ack" }, (room, id), data.get())
+}
+
+/// Whether one of several answers is a refusal that may pass.
+pub(super) fn is_for_now(data: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Refusal {
+        #[serde(default)]
+        retryable: bool,
+    }
+    serde_json::from_str(data.get()).is_ok_and(|Refusal { retryable }| retryable)
 }
 
 fn answer(kind: &str, (room, id): (&RoomName, &str), data: &str) -> String {

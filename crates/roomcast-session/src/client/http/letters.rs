@@ -23,6 +23,11 @@ impl Letters {
         self.waiting.is_empty() && !self.is_posting
     }
 
+    /// Takes back what has not been posted.
+    pub(super) fn give_back(&mut self) -> impl Iterator<Item = (String, String)> {
+        std::mem::take(&mut self.waiting).into_iter()
+    }
+
     /// The ids of the messages that go next, if any may go now, and the body that has them.
     pub(super) fn next_batch(&mut self) -> Option<(Vec<String>, String)> {
         if self.is_posting || self.waiting.is_empty() {

@@ -4,7 +4,7 @@
 //! | what the client says | what becomes of it |
 //! |---|---|
 //! | `join`, `leave`, a fresh token, a ping | the rooms are read anew, from where everybody is; the old request is dropped when the new one is answered, so that there is no hole between them, and until then there is no third |
-//! | messages | one `POST` at a time per room, so that order holds; what gathers meanwhile goes in the next |
+//! | messages | one `POST` at a time per room, so that order holds; what gathers meanwhile goes in the next, or back if one before it was refused for now |
 //! | `typing`, `presence`, `history` | a request each |
 //! | a close | leaves each room it was seen in, waits for all answers, and ends |
 //!

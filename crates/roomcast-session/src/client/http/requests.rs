@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     HttpLink, Join, Step,
-    answers::{Problem, ack, element, error},
+    answers::{Problem, ack, element, error, is_for_now},
 };
 use crate::client::comeback::Loss;
 
@@ -264,8 +264,10 @@ impl HttpLink {
             Asked::Other(room, id) => self.answers.push_back(ack(room, id, body)),
             Asked::Letters(room, ids) => match serde_json::from_str::<Vec<&RawValue>>(body) {
                 Ok(elements) if elements.len() == ids.len() => {
-                    let each = ids.iter().zip(elements);
+                    let later = elements.iter().find(|data| is_for_now(data)).map(|data| data.get());
+                    let each = ids.iter().zip(&elements);
                     self.answers.extend(each.map(|(id, answer)| element(room, id, answer)));
+                    self.hold_back(room, later);
                 }
                 _ => {
                     self.lose(Loss::Broken(format!(
@@ -281,7 +283,18 @@ impl HttpLink {
         match asked {
             Asked::Goodbye => {}
             Asked::Other(room, id) => self.answers.push_back(error(room, id, &why)),
-            Asked::Letters(room, ids) => self.answers.extend(ids.iter().map(|id| error(room, id, &why))),
+            Asked::Letters(room, ids) => {
+                self.answers.extend(ids.iter().map(|id| error(room, id, &why)));
+                self.hold_back(room, problem.retryable.then_some(&*why));
+            }
+        }
+    }
+
+    /// What waits behind a message that was refused for now must not pass it: it is refused as well, as a socket's
+    /// server would.
+    fn hold_back(&mut self, room: &RoomName, why: Option<&str>) {
+        if let (Some(why), Some(letters)) = (why, self.letters.get_mut(room)) {
+            self.answers.extend(letters.give_back().map(|(id, _)| error(room, &id, why)));
         }
     }
 }

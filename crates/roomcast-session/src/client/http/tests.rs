@@ -212,6 +212,25 @@ fn one_post_is_under_way_at_a_time_and_each_message_has_its_answer() {
 }
 
 #[test]
+fn nothing_passes_a_message_that_was_refused_for_now() {
+    let later = json!({"code": "unavailable", "detail": "later", "retryable": true});
+    let element = json!({"status": "error", "code": "unavailable", "message": "later", "retryable": true});
+    for (status, answer) in [(503, later), (200, json!([element]))] {
+        let (mut bench, _) = Bench::joined();
+        bench.text("1");
+        let (ticket, _) = bench.fetched();
+        bench.text("2");
+        bench.text("3");
+        bench.answer(ticket, status, &answer);
+        for id in ["1", "2", "3"] {
+            let error: Value = serde_json::from_str(&bench.next().expect("an answer")).unwrap();
+            assert_eq!((&error["id"], &error["data"]["code"]), (&json!(id), &json!("unavailable")));
+        }
+        assert_eq!(bench.next(), None, "the client sends them again, oldest first");
+    }
+}
+
+#[test]
 fn a_refusal_of_all_is_told_to_each() {
     let (mut bench, _) = Bench::joined();
     bench.text("1");
