@@ -12,6 +12,9 @@ use super::{
     event::{Change, Message, Presence, Typing},
 };
 
+/// A server that names a longer time is taken to mean this: with more a clock in milliseconds would overflow.
+const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// One message of a server.
 #[derive(Debug)]
 pub(super) enum Incoming<'a> {
@@ -209,7 +212,8 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
 }
 
 fn duration(seconds: f64) -> Result<Duration, String> {
-    Duration::try_from_secs_f64(seconds).map_err(|error| format!("{seconds} s: {error}"))
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| format!("{seconds} s: {error}"))?;
+    Ok(duration.min(DURATION_MAX))
 }
 
 /// Unix seconds as the wire has them, to the nearest millisecond. Informative only: nonsense is 0.

@@ -522,3 +522,24 @@ fn nonsense_from_the_server_ends_the_connection_and_not_the_client() {
     bench.say(&json!({"type":"presence","room":"r","data":{"event":"new","v":1,"count":1}}));
     assert_eq!(bench.outputs(), Vec::<String>::new(), "what a later version adds is passed over");
 }
+
+#[test]
+fn what_a_server_says_of_time_overflows_no_clock() {
+    // In milliseconds more than 64 bits hold, or with the time now.
+    for ages in [18_446_744_073_709_548.0, 1e19] {
+        let mut bench = Bench::new(Token::None);
+        bench.now_ms = 10_000;
+        bench.join();
+        bench.outputs();
+        bench.say(&json!({"type":"system","data":{"event":"welcome","ping_interval":ages}}));
+        let join = bench.sent().pop().unwrap();
+        let data = json!({"code":"unavailable","message":"no","retryable":true,"retry_after":ages});
+        bench.say(&json!({"type":"error","id":join,"room":"r","data":data}));
+        bench.wait(1_000_000);
+        assert_eq!(bench.outputs(), Vec::<String>::new(), "it waits");
+        bench.say(&json!({"type":"system","data":{"event":"draining","reconnect_in":ages}}));
+        bench.lose(Loss::Closed(1012, String::new()));
+        bench.wait(1_000_000);
+        assert!(!bench.outputs().iter().any(|output| output.starts_with("connect")), "it waits");
+    }
+}
