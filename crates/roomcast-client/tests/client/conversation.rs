@@ -11,6 +11,7 @@ on_each_transport! {
     who_is_here_who_types_and_what_passes_by,
     what_was_said_before,
     leaving_and_letting_go,
+    a_room_that_was_let_go_is_joined_again_at_once,
     nonsense_is_refused_in_words,
 }
 
@@ -139,6 +140,23 @@ async fn leaving_and_letting_go(by: Transport) {
     roster.until(&mut others, |roster| roster.users().len() == 2).await;
     drop((room, elsewhere, client));
     roster.until(&mut others, |roster| roster.users() == ["bob"]).await;
+}
+
+async fn a_room_that_was_let_go_is_joined_again_at_once(by: Transport) {
+    let server = Server::open();
+    let client = server.client().transports([by]).connect().unwrap();
+    let mut room = client.join::<Raw>("general").await.unwrap();
+    joined(&mut room).await;
+    drop(room);
+    let mut room = client.join::<Raw>("general").await.unwrap();
+    joined(&mut room).await;
+    let (left, mut again) =
+        tokio::join!(room.leave(), async { client.join::<Raw>("general").await.unwrap() });
+    left.unwrap();
+    joined(&mut again).await;
+    soon(again.send(&say("text", json!({"n": 1})))).await.unwrap();
+    assert_eq!(message(&mut again).await.body.read::<Value>().unwrap()["n"], 1);
+    while soon(room.next()).await.is_some() {}
 }
 
 async fn nonsense_is_refused_in_words(by: Transport) {

@@ -28,6 +28,7 @@ use super::{
     comeback::{Comeback, Loss},
     event::Event,
     incoming::{Envelope, Incoming, Joined},
+    outbox::Outbox,
     output::{Ended, Output, Status},
     reading::{Fill, Inbox, Reading, Seat},
     request::{self, Publication, Query, Start},
@@ -142,15 +143,19 @@ impl<I: Inbox, T> Client<I, T> {
 
     // What the application asks.
 
-    /// Joins a room, now and after each reconnect. The rest is told through the inbox.
+    /// Joins a room, now and after each reconnect. The rest is told through the inbox. One that is being left may
+    /// be joined again: what is still under way for it may be acked.
     pub fn join(&mut self, room: RoomName, start: Start, inbox: I) -> Result<(), Error> {
         if self.phase == Phase::Ended {
             return Err(Error::Ended("it was closed".into()));
         }
-        if self.rooms.contains_key(&room) {
+        self.leave_abandoned();
+        if self.rooms.get(&room).is_some_and(|reading| !reading.is_leaving()) {
             return Err(Error::AlreadyJoined);
         }
-        self.rooms.insert(room, Reading::new(start, inbox));
+        let mut reading = Reading::new(start, inbox);
+        reading.outbox = self.vacate(&room, left()).unwrap_or_default();
+        self.rooms.insert(room, reading);
         Ok(())
     }
 
@@ -259,6 +264,10 @@ impl<I: Inbox, T> Client<I, T> {
     /// Readers that have caught up go on; rooms that nobody reads any more are left.
     fn look_at_inboxes(&mut self) {
         self.rooms.values_mut().for_each(Reading::catch_up);
+        self.leave_abandoned();
+    }
+
+    fn leave_abandoned(&mut self) {
         let abandoned =
             |reading: &Reading<I, T>| reading.inbox.fill() == Fill::Abandoned && !reading.is_leaving();
         while let Some((room, _)) = self.rooms.iter().find(|(_, reading)| abandoned(reading)) {
@@ -518,13 +527,19 @@ impl<I: Inbox, T> Client<I, T> {
     }
 
     fn remove(&mut self, room: &RoomName, event: Event, error: &Error) {
-        let Some(Reading { seat, outbox, inbox, .. }) = self.rooms.remove(room) else { return };
+        let Some(outbox) = self.vacate(room, event) else { return };
         let unanswered = outbox.give_up().chain(self.asks.give_up_room(room));
         self.outputs.extend(unanswered.map(|reply| Output::Answer(reply, Err(error.clone()))));
+    }
+
+    /// Tells the last event, and who waits for the room to be left. Answers what has no answer yet.
+    fn vacate(&mut self, room: &RoomName, event: Event) -> Option<Outbox<T>> {
+        let Reading { seat, outbox, inbox, .. } = self.rooms.remove(room)?;
         if let Seat::Leaving(_, Some(reply)) = seat {
             self.outputs.push_back(Output::Answer(reply, Ok(NOTHING.into())));
         }
         inbox.end(event);
+        Some(outbox)
     }
 
     fn end(&mut self, ended: Ended) {

@@ -471,6 +471,39 @@ fn a_room_that_nobody_reads_any_more_is_left() {
 }
 
 #[test]
+fn a_room_that_is_being_left_can_be_joined_again() {
+    let mut bench = Bench::joined();
+    bench.publish("a");
+    bench.outputs();
+    bench.client.leave(&room(), Some("bye"));
+    let leave = bench.outputs().remove(0);
+    let before = std::mem::take(&mut bench.inbox);
+    bench.join();
+    let outputs = bench.outputs();
+    assert_eq!(outputs[0], "bye: done", "{outputs:?}");
+    assert!(outputs[1].contains(r#""type":"join""#), "{outputs:?}");
+    bench.message(6);
+    bench.ack(&leave, &json!({"status":"left"}));
+    bench.say(&json!({"type":"ack","id":"a","room":"r","data":{"status":"delivered"}}));
+    assert_eq!(bench.outputs(), ["a: done"], "what was under way is still acked");
+    bench.ack(&outputs[1], &json!({"epoch":"e","from":6,"recovered":false}));
+    assert_eq!(bench.events(), ["joined e.6 false"]);
+    bench.inbox = before;
+    assert_eq!(bench.events(), ["joined e.5 false", "left: as asked"]);
+}
+
+#[test]
+fn a_room_that_was_let_go_can_be_joined_again_before_anybody_looked() {
+    let mut bench = Bench::joined();
+    std::mem::take(&mut bench.inbox).0.borrow_mut().abandoned = true;
+    bench.join();
+    let sent = bench.outputs();
+    assert!(sent[0].contains(r#""type":"leave""#) && sent[1].contains(r#""type":"join""#), "{sent:?}");
+    let again = bench.client.join(room(), Start::default(), Shelf::default());
+    assert_eq!(again, Err(Error::AlreadyJoined), "through two handles it can't be");
+}
+
+#[test]
 fn a_denied_room_ends_alone_and_a_busy_one_is_tried_again() {
     let mut bench = Bench::new(Token::None);
     bench.join();
