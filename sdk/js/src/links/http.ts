@@ -128,9 +128,10 @@ export const overHttp =
       }
     }
 
-    /** A room that may not be read, or is one too many, is left out. */
+    /** A room that may not be read, or is one too many, is left out; who is read stays. */
     function refused(problem: any, rooms: string[]) {
-      const { code, detail, room = code === "too_many_rooms" && rooms.at(-1) } = problem;
+      const tooMany = () => rooms.filter((room) => joins.has(room)).pop() ?? rooms.pop();
+      const { code, detail, room = code === "too_many_rooms" && tooMany() } = problem;
       if (!room) return refuse(problem);
       from.message({ type: "system", room, data: { event: "kicked", reason: detail, code } });
       readAnew();
@@ -140,7 +141,9 @@ export const overHttp =
       from.heard();
       // What is asked for upon `welcome` is answered from it.
       isDue = true;
-      if (!isOpen) from.message({ type: "system", data: { ping_interval: 30, ...data, event: "welcome" } });
+      // A stream tells how often it shows that it is alive; one time may be late.
+      const ping_interval = 2 * (data.ping_interval ?? 15);
+      if (!isOpen) from.message({ type: "system", data: { ...data, ping_interval, event: "welcome" } });
       isOpen = true;
       isDue = false;
       for (const [room, told] of Object.entries<any>(rooms)) {
@@ -172,7 +175,7 @@ export const overHttp =
         if (type === "typing" || type === "presence") post(asked);
         else if (type === "history") act([asked], "messages", {}, data);
         else if (type === "join") joins.set(room, asked), readAnew();
-        else if (type === "leave") goodbye(room), readAnew();
+        else if (type === "leave") joins.delete(room), goodbye(room), readAnew();
         else if (type === "auth") (token = data.token), readAnew();
         else if (type === "ping") (ping = asked), readAnew();
         else {

@@ -1,0 +1,88 @@
+// Rooms over HTTP, on a virtual clock, with a server that answers each request as the case needs.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { createClient } from "../dist/client.js";
+import { events } from "../dist/links/events.js";
+import { poll } from "../dist/links/poll.js";
+import { settled, virtualIo } from "./bench.mjs";
+
+const { deepEqual, equal } = assert;
+
+/** A client over `transport`, and what it asks of its server: each request is answered by the test. */
+function bench(t, transport) {
+  const { fetch } = globalThis;
+  t.after(() => (client.close(), (globalThis.fetch = fetch)));
+  const asked = [];
+  globalThis.fetch = (url, { signal, method = "GET", body }) =>
+    new Promise((answered, failed) => {
+      signal?.addEventListener("abort", () => failed(signal.reason));
+      const { pathname, searchParams } = new URL(url);
+      const answer = async (status, told) => (answered(new Response(told, { status })), await settled(), await settled());
+      asked.push({
+        line: `${method} ${pathname}`,
+        rooms: searchParams.getAll("room"),
+        body: body && JSON.parse(body),
+        json: (told, status = 200) => answer(status, JSON.stringify(told)),
+        refuse: (status, code, fields) => answer(status, JSON.stringify({ status, code, detail: `${code}, says the server`, ...fields })),
+        /** Answers with a stream of events, and how to say more. */
+        async stream(...told) {
+          let to;
+          const body = new ReadableStream({ start: (controller) => (to = controller) });
+          signal.addEventListener("abort", () => to.error(signal.reason));
+          const say = async (message) => (to.enqueue(new TextEncoder().encode(message)), await settled(), await settled());
+          await answer(200, body);
+          for (const each of told) await say(`data: ${JSON.stringify(each)}\n\n`);
+          return say;
+        },
+        async fail() {
+          failed(new TypeError("fetch failed"));
+          await settled();
+        },
+      });
+    });
+  const { io, pass } = virtualIo(0);
+  const client = createClient(io, "http://localhost:8000", { transports: [transport] });
+  const reads = () => asked.filter(({ line }) => line === "GET /events" || line === "GET /poll");
+  return { client, pass, asked, reads, last: () => reads().at(-1) };
+}
+
+const place = { epoch: "e", seq: 5, from: 5 };
+const standing = (...rooms) => ({ user: "ada", rooms: Object.fromEntries(rooms.map((room) => [room, place])) });
+const welcome = (...rooms) => ({ type: "system", data: { event: "welcome", ping_interval: 15, ...standing(...rooms) } });
+const polled = (...rooms) => ({ messages: [], resets: [], position: "p", ...standing(...rooms) });
+
+const answer = (transport, request, ...rooms) =>
+  transport === events ? request.stream(welcome(...rooms)) : request.json(polled(...rooms));
+
+/** The first request that reads is answered for these rooms. */
+async function online(t, transport, ...rooms) {
+  const it = bench(t, transport);
+  const all = rooms.map((room) => it.client.room(room));
+  await settled();
+  await answer(transport, it.last(), ...rooms);
+  equal(it.client.state, "online");
+  return { ...it, rooms: all };
+}
+
+test("a stream is silent when two of its signs of life are missing", async (t) => {
+  const { pass, reads } = await online(t, events, "r");
+  await pass(29_999);
+  equal(reads().length, 1);
+  await pass(1);
+  equal(reads().length, 2);
+});
+
+for (const [name, transport] of Object.entries({ events, poll })) {
+  test(`${name}: of too many rooms one that is still being joined is denied, and those that are read stay`, async (t) => {
+    const { client, last, reads } = bench(t, transport);
+    const [a, b, c] = [client.room("a"), client.room("b", { last: 3 }), client.room("c")];
+    let why;
+    b.on("state", (_, { error }) => (why = error.code));
+    await settled();
+    await answer(transport, last(), "a", "c");
+    const all = reads().findLast(({ rooms }) => rooms.length === 3);
+    await all.refuse(429, "too_many_rooms", { retryable: true });
+    deepEqual([a.state, b.state, c.state, why], ["live", "denied", "live", "too_many_rooms"]);
+  });
+}
