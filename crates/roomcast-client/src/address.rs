@@ -36,7 +36,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(url: &str) -> Result<Self, AddressError> {
-        let wrong = |why: &str| AddressError(format!("the URL {url:?} {why}"));
+        let wrong = |why: &str| AddressError(format!("the URL {:?} {why}", shown(url)));
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("can't be read: {error}")))?;
         let is_secure = match uri.scheme_str() {
             Some("http" | "ws") => false,
@@ -51,12 +51,28 @@ impl FromStr for Address {
         if authority.as_str().contains('@') {
             return Err(wrong("has a user name in it; a server takes a token instead"));
         }
+        let port = authority.as_str()[authority.host().len()..].strip_prefix(':').unwrap_or_default();
+        if !port.is_empty() && authority.port_u16().is_none() {
+            return Err(wrong("has a port that is no number up to 65535"));
+        }
         if uri.query().is_some() {
             return Err(wrong("has a query; give the token and the name by themselves"));
         }
         let path = uri.path().trim_end_matches('/');
         let path = path.strip_suffix(SOCKET_PATH).unwrap_or(path).trim_end_matches('/').to_owned();
         Ok(Self { is_secure, authority, path })
+    }
+}
+
+/// A URL as it may stand in a log: without the password or the token that somebody has put into it.
+pub(crate) fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    match url.rsplit_once('@') {
+        None => url.into(),
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map_or("", |(scheme, _)| scheme);
+            format!("{scheme}://…@{host}")
+        }
     }
 }
 
@@ -126,7 +142,23 @@ mod tests {
         check("ftp://example.com", "has no scheme");
         check("http://ada:secret@example.com", "a user name");
         check("http://example.com/ws?token=t", "has a query");
+        check("http://example.com:65536", "a port");
+        check("http://example.com:ws", "a port");
         check("http://exa mple.com", "can't be read");
         check("", "can't be read");
+    }
+
+    #[test]
+    fn no_secret_of_a_url_stands_in_what_is_wrong_with_it() {
+        for url in [
+            "http://ada:secret@example.com",
+            "http://example.com/ws?token=secret",
+            "ftp://ada:secret@example.com/?token=secret",
+            "http://exa mple.com/ws?token=secret",
+            "ada:secret@exa mple.com",
+        ] {
+            let error = url.parse::<Address>().expect_err(url).to_string();
+            assert!(!error.contains("secret"), "{url}: {error}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     access::Access,
-    address::{Address, AddressError},
+    address::{Address, AddressError, shown},
     client::Client,
     dial::Dialer,
     driver::{Driver, TokenFunction, Ways},
@@ -51,7 +51,10 @@ pub struct Builder {
 impl fmt::Debug for Builder {
     /// Without the token and the session.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("url", &self.url).field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("url", &shown(&self.url))
+            .field("user", &self.user)
+            .finish_non_exhaustive()
     }
 }
 

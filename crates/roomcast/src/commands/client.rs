@@ -86,7 +86,7 @@ impl Server {
                 .map_err(|error| Failure::said(format!("--ca-file {}: {error}", file.display())))?;
             builder = builder.root_certificates(&pem);
         }
-        builder.connect().map_err(|error| Failure::said(format!("--url {}: {error}", self.url)))
+        builder.connect().map_err(|error| Failure::said(format!("--url: {error}")))
     }
 
     /// Tells how the connection goes, until it is of no use any more.
