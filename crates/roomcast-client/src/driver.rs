@@ -202,7 +202,7 @@ impl Driver {
             }
             Command::Leave(room, reply) => self.client.leave(&room, Some(reply)),
             Command::Publish(room, publication, reply) => self.client.publish(&room, &publication, reply),
-            Command::Ask(room, query, reply) => self.client.ask(&room, &query, reply),
+            Command::Ask(room, query, reply) => self.client.ask(self.now_ms(), &room, &query, reply),
             Command::Close => self.client.close(self.now_ms()),
         }
     }

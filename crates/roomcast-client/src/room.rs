@@ -157,7 +157,8 @@ impl<M> Voice<M> {
         Self { line, room, messages: PhantomData }
     }
 
-    /// Shows that this user types, or no longer. Say it again every few seconds: others forget it after five.
+    /// Shows that this user types, or no longer. Say it as often as there is a key: it is sent once a second at
+    /// most, and others forget it after five seconds.
     ///
     /// # Errors
     ///

@@ -185,7 +185,7 @@ impl<I: Inbox, T> Client<I, T> {
     }
 
     /// Asks something of a room.
-    pub fn ask(&mut self, room: &RoomName, query: &Query, reply: T) {
+    pub fn ask(&mut self, now_ms: u64, room: &RoomName, query: &Query, reply: T) {
         let id = match query {
             Query::Volatile(publication) => publication.id.to_string(),
             _ => self.ids.next(),
@@ -197,8 +197,12 @@ impl<I: Inbox, T> Client<I, T> {
                 self.refuse(reply, Error::Offline);
             }
             Ok(reading) => {
-                if let Query::Presence(state) = query {
-                    reading.start.state = Some(state.clone());
+                match query {
+                    Query::Presence(state) => reading.start.state = Some(state.clone()),
+                    Query::Typing(on) if !reading.typing_is_news(now_ms, *on) => {
+                        return self.outputs.push_back(Output::Answer(reply, Ok(NOTHING.into())));
+                    }
+                    _ => {}
                 }
                 self.asks.put(query, room, (id, text), reply);
             }

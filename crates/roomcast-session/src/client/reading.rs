@@ -21,6 +21,9 @@ use super::{
     request::{self, Start},
 };
 
+/// How often it is said that the user still types.
+const TYPING_EVERY_MS: u64 = 1_000;
+
 /// How full an [`Inbox`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
@@ -69,6 +72,8 @@ pub(super) struct Reading<I, T> {
     /// Until then nothing is asked of the room, since it refused something for now.
     pub(super) held_until_ms: u64,
     place: Option<Place>,
+    /// When it was last said on this connection that the user types, unless the user has stopped.
+    typed_ms: Option<u64>,
     /// The room was joined again for a hole, and no message has come since.
     mending: bool,
 }
@@ -83,6 +88,7 @@ impl<I: Inbox, T> Reading<I, T> {
             outbox: Outbox::default(),
             held_until_ms: 0,
             place,
+            typed_ms: None,
             mending: false,
         }
     }
@@ -109,6 +115,18 @@ impl<I: Inbox, T> Reading<I, T> {
     /// Whether this is the id of the leave under way.
     pub(super) fn is_leaving_by(&self, id: &str) -> bool {
         matches!(&self.seat, Seat::Leaving(leave, _) if leave == id)
+    }
+
+    /// Whether others would hear of it; if so, it is to be said.
+    pub(super) fn typing_is_news(&mut self, now_ms: u64, on: bool) -> bool {
+        let is_news = match self.typed_ms {
+            Some(typed_ms) => !on || now_ms >= typed_ms + TYPING_EVERY_MS,
+            None => on,
+        };
+        if is_news {
+            self.typed_ms = on.then_some(now_ms);
+        }
+        is_news
     }
 
     /// Begins to join, where the reader is. Answers the request.
@@ -211,6 +229,7 @@ impl<I: Inbox, T> Reading<I, T> {
         self.seat = Seat::Out;
         self.held_until_ms = 0;
         self.mending = false;
+        self.typed_ms = None;
         self.outbox.lost();
     }
 }

@@ -433,17 +433,44 @@ fn what_would_end_the_connection_or_overflow_is_not_sent() {
 fn what_is_for_those_there_now_never_waits() {
     let mut bench = Bench::new(Token::None);
     bench.join();
-    bench.client.ask(&room(), &Query::Typing(true), "t");
+    bench.client.ask(bench.now_ms, &room(), &Query::Typing(true), "t");
     assert!(bench.outputs().contains(&format!("t: {}", Error::Offline)));
     bench.connect();
-    bench.client.ask(&room(), &Query::Typing(true), "t");
-    bench.client.ask(&room(), &Query::History(Range::Newest, None), "h");
+    bench.client.ask(bench.now_ms, &room(), &Query::Typing(true), "t");
+    bench.client.ask(bench.now_ms, &room(), &Query::History(Range::Newest, None), "h");
     bench.lose(broken());
     let answered: Vec<_> = bench.outputs().into_iter().filter(|output| output.contains(": ")).collect();
     assert_eq!(answered, [format!("t: {}", Error::Unanswered)]);
     bench.wait(2_000);
     let sent = bench.connect();
     assert!(sent.iter().any(|output| output.contains(r#""type":"history""#)), "asked for again: {sent:?}");
+}
+
+#[test]
+fn that_somebody_types_is_said_once_a_second() {
+    let mut bench = Bench::joined();
+    let says = |bench: &mut Bench, on: bool| {
+        bench.client.ask(bench.now_ms, &room(), &Query::Typing(on), "t");
+        let outputs = bench.outputs();
+        let sent = outputs.iter().find(|output| output.contains("typing")).cloned();
+        if let Some(typing) = &sent {
+            bench.ack(typing, &json!({"status":"ok"}));
+        }
+        assert!([outputs, bench.outputs()].concat().contains(&"t: done".to_owned()));
+        sent.is_some()
+    };
+    assert!(!says(&mut bench, false), "nobody has typed");
+    assert!(says(&mut bench, true));
+    bench.wait(999);
+    assert!(!says(&mut bench, true));
+    bench.wait(1);
+    assert!(says(&mut bench, true));
+    assert!(says(&mut bench, false), "an end is told at once");
+    assert!(says(&mut bench, true));
+    bench.lose(broken());
+    bench.wait(2_000);
+    bench.connect();
+    assert!(!says(&mut bench, false), "the server has forgotten it with the connection");
 }
 
 #[test]

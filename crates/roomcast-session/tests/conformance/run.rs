@@ -183,14 +183,14 @@ impl Run {
         let name = details["as"].as_str().expect("a name").to_owned();
         let publication = Publication { id: id.clone(), kind, data };
         if details["volatile"] == true {
-            self.client.ask(room, &Query::Volatile(publication), Asked::Volatile(name));
+            self.client.ask(self.now_ms, room, &Query::Volatile(publication), Asked::Volatile(name));
         } else {
             self.client.publish(room, &publication, Asked::Send(name, id));
         }
     }
 
     fn ask(&mut self, room: &RoomName, query: &Query) {
-        self.client.ask(room, query, Asked::Other);
+        self.client.ask(self.now_ms, room, query, Asked::Other);
     }
 
     fn fetched(&mut self, token: Result<Option<Arc<str>>, String>) {
