@@ -343,7 +343,8 @@ function judge(seen) {
   return place;
 }
 
-for (const seed of range(0, 30)) {
+// In the last one a room is left and joined again before a reset of its first join is told.
+for (const seed of [...range(0, 30), 2119]) {
   test(`tabs come, go, crash and freeze, links break, logs are lost: run ${seed}`, async () => {
     const random = chance(seed);
     const world = new World(random);

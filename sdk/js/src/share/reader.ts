@@ -23,10 +23,15 @@ export function createReader(
   const asked = new Set<string>();
   /** The rooms that this tab reads: the id of the join that brings it back if it is behind. */
   const rooms = new Map<string, string>();
+  /** The last join of each room: an answer to one of before it was left is no place of this tab. */
+  const joined = new Map<string, string | undefined>();
 
   function note(request: Request) {
-    if (request.type === "leave") rooms.delete(request.room!);
-    if (request.id) asked.add(keyOf(request));
+    const { type, id } = request;
+    const room = request.room!;
+    if (type === "join") joined.set(room, id);
+    if (type === "leave") for (const each of [rooms, joined]) each.delete(room);
+    if (id) asked.add(keyOf(request));
   }
 
   /** The link reads on from where another tab wants to. A reset that comes next is that tab's: this one asks for its own. */
@@ -48,7 +53,9 @@ export function createReader(
     else {
       take(message);
       // After a refusal of its place the reset comes next.
-      if (data.from !== undefined) isMine ? rooms.set(room, "") : rooms.has(room) && moved(room, data);
+      if (data.from === undefined) return;
+      if (isBack || (id && joined.get(room) === id)) rooms.set(room, "");
+      else if (rooms.has(room)) moved(room, data);
     }
   }
 

@@ -13,7 +13,7 @@ const { deepEqual, equal, ok } = assert;
 
 stage();
 
-/** A server, a proxy before it, and tabs of one browser. What they note is gathered here. */
+/** A server, a proxy before it, and tabs of one browser. */
 async function scene(t, { transport = "websocket", starting = Server.dev(), at } = {}) {
   const server = await starting;
   const proxy = await Proxy.before(server);
@@ -23,8 +23,6 @@ async function scene(t, { transport = "websocket", starting = Server.dev(), at }
     await proxy.stop();
     await server.stop();
   });
-  const noted = [];
-  await context.exposeFunction("record", (event) => void noted.push(event));
   const name = newRoom();
   const url = at?.(proxy.url) ?? `${proxy.url}/?user=ada`;
 
@@ -47,13 +45,10 @@ async function scene(t, { transport = "websocket", starting = Server.dev(), at }
         const got = [];
         room.on("text", ({ data }) => got.push(data.n ?? data.content));
         room.on("gap", ({ reason }) => got.push(`gap: ${reason}`));
-        const recorded = [];
-        history_.note = (ev, client, { name }, fields) => {
-          const time = performance.timeOrigin + performance.now();
-          recorded.push(window.record({ ev, client, room: name, ...fields, time }));
-        };
+        const note = history_.note.bind(history_);
+        history_.note = (ev, client, room, fields) => note(ev, client, room, { ...fields, time: performance.timeOrigin + performance.now() });
         history_.follow(id, room);
-        Object.assign(window, { rt, room, got, recorded, sent: [] });
+        Object.assign(window, { rt, room, got, sent: [] });
         await new Promise((then) => room.on("state", (state) => state === "live" && then()));
       },
       [as, transport, name, join, id, token, isBlocked],
@@ -61,7 +56,7 @@ async function scene(t, { transport = "websocket", starting = Server.dev(), at }
     return page;
   }
 
-  return { server, proxy, context, tab, name, noted, url };
+  return { server, proxy, context, tab, name };
 }
 
 const send = (page, from, to) =>
@@ -212,7 +207,7 @@ test("where WebSockets don't get through, all tabs use what does", async (t) => 
 
 for (const [how, go] of Object.entries(ENDS)) {
   test(`when the leading tab ${how} under load, and the next one is put aside, every tab's history holds`, async (t) => {
-    const { server, tab, noted, context, name } = await scene(t, { starting: Server.dev({ disk: true }) });
+    const { server, tab, context, name } = await scene(t, { starting: Server.dev({ disk: true }) });
     const COUNT = 150;
     const leading = await tab({ id: "leading" });
     const writers = [await tab({ id: "reader0" }), await tab({ id: "reader1" })];
@@ -233,14 +228,16 @@ for (const [how, go] of Object.entries(ENDS)) {
     }
     await Promise.all(writing);
     const late = await tab({ id: "late", join: { last: 100 } });
+    const noted = [];
     for (const [page, id] of [[writers[0], "reader0"], [writers[1], "reader1"], [late, "late"]]) {
-      await page.evaluate(async (id) => {
+      const events = await page.evaluate(async (id) => {
         const { messages } = await room.history({ limit: 1 });
         const [{ epoch, seq }] = messages;
         while (room.position.seq < seq) await new Promise((then) => room.on("*", then));
         history_.note("end", id, room, { epoch, seq });
-        await Promise.all(recorded);
+        return history_.events;
       }, id);
+      noted.push(...events);
     }
     const history = new History();
     const rank = ({ ev }) => (ev === "pub" ? 0 : 1);
