@@ -120,8 +120,8 @@ pub(crate) fn engine_error(error: &rusqlite::Error) -> EngineError {
     }
 }
 
-/// Whether the disk can't give back what it was given. Where SQLite runs a statement it calls that damage itself, but not
-/// where a connection is new.
+/// Whether the disk can't give back what it was given. Where SQLite runs a statement it calls that damage itself, but
+/// not where a connection is new.
 fn is_eio(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_CORRUPTFS)
 }
