@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     error::Error,
+    future::pending,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -96,8 +97,12 @@ impl Link {
         self.machine.close();
     }
 
-    /// Waits until something has come. Cancel-safe.
+    /// Waits until something has come, or for ever if what came before is still to be told: the server waits then,
+    /// too. Cancel-safe.
     pub(crate) async fn ready(&mut self) {
+        if self.machine.has_more() {
+            pending::<()>().await;
+        }
         if self.heard.is_none() {
             self.heard = self.parts.recv().await;
         }
@@ -249,5 +254,33 @@ impl tower::Service<Uri> for Connector {
 impl Connection for Socket {
     fn connected(&self) -> Connected {
         Connected::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::random;
+
+    #[tokio::test]
+    async fn no_more_is_heard_while_there_is_something_to_tell() {
+        let address = "http://127.0.0.1:1".parse().expect("an address");
+        let dialer = Dialer::new(address, &[]).expect("no TLS");
+        let access = Access { dialer, session: random::session(), user: None };
+        let mut link = Link::new(Arc::new(access), Transport::Events, None);
+        let client = session::Client::<Inbox, ()>::new(session::Settings::default());
+        assert!(link.step(&client).is_none(), "the stream is asked for");
+        let ticket = *link.handles.keys().next().expect("a request");
+        for _ in 0..2 {
+            let chunk = Bytes::from_static(b"data: {\"type\":\"novelty\",\"data\":{}}\n\n");
+            link.tell.send((ticket, Part::Chunk(chunk))).await.expect("a place");
+        }
+        link.ready().await;
+        link.hear();
+        assert!(link.ready().now_or_never().is_none(), "two messages must be told first");
+        while link.step(&client).is_some() {}
+        assert!(link.ready().now_or_never().is_some());
     }
 }

@@ -157,6 +157,11 @@ impl HttpLink {
         self.steps.pop_front()
     }
 
+    /// Whether there are steps to do before more should be heard: what a reader is told is bounded by that.
+    pub fn has_more(&self) -> bool {
+        !(self.answers.is_empty() && self.steps.is_empty())
+    }
+
     /// The client asks whether the server is there.
     pub fn ping(&mut self) {
         self.is_due = true;
