@@ -68,6 +68,8 @@ pub(crate) struct Link {
     filled: usize,
     /// What is to be written. Bounded by the requests that may be unanswered.
     output: Vec<u8>,
+    /// The answer to the last ping, which stands for those to all before it (RFC 6455 §5.5.3): written next.
+    pong: Option<Vec<u8>>,
     /// Nothing more may be written: the close is said, or the socket takes nothing.
     mute: bool,
 }
@@ -78,7 +80,7 @@ impl Link {
         let decoder = Decoder::new(Role::Client, LIMITS, None);
         let (filled, mut input) = (early.len(), early);
         input.resize(filled.max(INPUT_BYTES), 0);
-        Self { stream, decoder, input, filled, output: Vec::new(), mute: false }
+        Self { stream, decoder, input, filled, output: Vec::new(), pong: None, mute: false }
     }
 
     pub(crate) fn push_text(&mut self, text: &str) {
@@ -99,8 +101,15 @@ impl Link {
         self.push_close(CloseCode::NORMAL, "");
     }
 
+    fn push_pong(&mut self) {
+        if let Some(payload) = self.pong.take() {
+            self.push(OpCode::Pong, &payload);
+        }
+    }
+
     /// The last frame there is.
     fn push_close(&mut self, code: CloseCode, why: &str) {
+        self.push_pong();
         if !self.mute {
             frame::append_close_masked(&mut self.output, code, why, random::bytes());
         }
@@ -134,9 +143,14 @@ impl Link {
     /// Writes what the socket takes. If that is nothing any more, reading tells why: the server's last words may
     /// wait there.
     fn write(&mut self, cx: &mut Context<'_>) {
-        let mut stream = Pin::new(&mut self.stream);
-        while !self.output.is_empty() {
-            match stream.as_mut().poll_write(cx, &self.output) {
+        loop {
+            if self.output.is_empty() {
+                self.push_pong();
+            }
+            if self.output.is_empty() {
+                break;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
                 Poll::Ready(Ok(written @ 1..)) => drop(self.output.drain(..written)),
                 Poll::Pending => return,
                 Poll::Ready(_) => {
@@ -147,7 +161,7 @@ impl Link {
         }
         self.output = Vec::new();
         // What it still holds is written when it is polled again.
-        let _ = stream.poll_flush(cx);
+        let _ = Pin::new(&mut self.stream).poll_flush(cx);
     }
 
     /// Gives each text that has come to `message`. An error is the end.
@@ -169,8 +183,7 @@ impl Link {
                     continue;
                 }
                 Ok(Some(Event::Ping(payload))) => {
-                    let payload = payload.to_vec();
-                    self.push(OpCode::Pong, &payload);
+                    self.pong = Some(payload.to_vec());
                     continue;
                 }
                 Ok(Some(Event::Pong(_))) => continue,
@@ -195,4 +208,37 @@ impl Link {
 /// The server broke the framing.
 fn fault(code: CloseCode, why: &str) -> (CloseCode, Loss) {
     (code, Loss::Broken(format!("the server broke the WebSocket protocol: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A connection, and the server's end of it.
+    async fn pair() -> (Link, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream = TcpStream::connect(listener.local_addr().expect("its address")).await.expect("a way");
+        let (server, _) = listener.accept().await.expect("a connection");
+        (Link::new(Socket::Plain(stream), Vec::new()), server)
+    }
+
+    #[tokio::test]
+    async fn pings_that_come_faster_than_pongs_go_are_answered_once() {
+        let (mut link, mut server) = pair().await;
+        server.write_all(b"\x89\x01a\x89\x01b\x89\x01c").await.expect("three pings");
+        link.ready().await.expect("they come");
+        link.read(|text| panic!("{text}")).expect("they are no end");
+        assert!(link.ready().now_or_never().is_none(), "nothing more comes, and the answer goes");
+        link.say_goodbye();
+        assert!(link.ready().now_or_never().is_none());
+        drop(link);
+        let mut said = Vec::new();
+        server.read_to_end(&mut said).await.expect("what was said");
+        let unmasked = |frame: &[u8]| frame[6] ^ frame[2];
+        assert_eq!((&said[..2], unmasked(&said)), (&b"\x8a\x81"[..], b'c'), "a pong to the last ping");
+        assert_eq!(said[7], 0x88, "then the close");
+    }
 }
