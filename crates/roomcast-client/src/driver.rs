@@ -1,7 +1,7 @@
 //! The one task of a client: carries out what the state machine wants, and tells it what happened. Decides
 //! nothing.
 
-use std::{future::pending, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use roomcast_protocol::RoomName;
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{access::Access, http, inbox::Inbox, link::Link, random, websocket};
+use crate::{access::Access, clock::Clock, http, inbox::Inbox, link::Link, random, websocket};
 
 pub(crate) type Reply = oneshot::Sender<Result<Box<str>, Error>>;
 /// A token, none for a guest, or why it failed.
@@ -93,7 +93,7 @@ pub(crate) struct Driver {
     status: watch::Sender<Status>,
     line: Line,
     token: Option<BoxFuture<'static, Fetched>>,
-    started: Instant,
+    clock: Clock,
 }
 
 impl Driver {
@@ -103,8 +103,8 @@ impl Driver {
         (commands, drained): (mpsc::Receiver<Command>, Arc<Notify>),
         status: watch::Sender<Status>,
     ) -> Self {
-        let started = Instant::now();
-        Self { ways, client, commands, drained, status, line: Line::Down, token: None, started }
+        let clock = Clock::new();
+        Self { ways, client, commands, drained, status, line: Line::Down, token: None, clock }
     }
 
     /// Runs until the client has ended.
@@ -139,11 +139,14 @@ impl Driver {
     }
 
     fn now_ms(&self) -> u64 {
-        self.started.elapsed().as_millis() as u64
+        self.clock.now_ms()
     }
 
     /// Lets the state machine do what is due, and carries it out. Answers when something is due again.
     fn settle(&mut self) -> Option<Instant> {
+        if let Some(slept_ms) = self.clock.slept_ms() {
+            self.client.slept(slept_ms);
+        }
         for _ in 0..TOLD_PER_TURN {
             let due_ms = self.client.tick(self.now_ms());
             let mut idle = true;
@@ -154,7 +157,7 @@ impl Driver {
             let Self { line, client, .. } = self;
             match line.up().and_then(|link| link.step(client)) {
                 Some(told) => self.tell(told),
-                None if idle => return due_ms.map(|ms| self.started + Duration::from_millis(ms)),
+                None if idle => return due_ms.map(|ms| self.clock.at(ms)),
                 None => {}
             }
         }

@@ -65,6 +65,7 @@ mod access;
 mod address;
 mod builder;
 mod client;
+mod clock;
 mod dial;
 mod driver;
 mod event;

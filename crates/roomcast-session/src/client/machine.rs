@@ -342,6 +342,12 @@ impl<I: Inbox, T> Client<I, T> {
 
     // What the driver saw.
 
+    /// The computer was asleep for so long, and the clock that times are taken from stood still. The server's did
+    /// not: it may have forgotten what was sent before.
+    pub fn slept(&mut self, slept_ms: u64) {
+        self.rooms.values_mut().for_each(|reading| reading.outbox.slept(slept_ms));
+    }
+
     /// A token came, or none for a guest, or why it failed. `random` is uniform over all `u32`.
     pub fn fetched(&mut self, now_ms: u64, token: Result<Option<Arc<str>>, String>, random: u32) {
         match (self.phase, token) {

@@ -15,8 +15,8 @@ pub(super) struct Letter<T> {
     number: u64,
     id: String,
     text: Arc<str>,
-    /// When it was sent first.
-    tried_ms: Option<u64>,
+    /// Since it was sent first: until when a server surely knows its id.
+    known_until_ms: Option<u64>,
     pub(super) reply: T,
 }
 
@@ -44,14 +44,14 @@ impl<T> Outbox<T> {
     pub(super) fn put(&mut self, id: &str, text: String, reply: T) {
         self.letters_total += 1;
         let (id, text) = (id.into(), text.into());
-        self.waiting.push_back(Letter { number: self.letters_total, id, text, tried_ms: None, reply });
+        self.waiting.push_back(Letter { number: self.letters_total, id, text, known_until_ms: None, reply });
     }
 
     /// The next message that the server may have taken and forgotten, which is done with: sent once more, it could
     /// be there twice.
     pub(super) fn forgotten(&mut self, now_ms: u64) -> Option<T> {
         let is_forgotten =
-            |letter: &Letter<T>| letter.tried_ms.is_some_and(|at_ms| now_ms > at_ms + KNOWN_MS);
+            |letter: &Letter<T>| letter.known_until_ms.is_some_and(|until_ms| now_ms > until_ms);
         // What was tried is older than what wasn't.
         self.waiting.pop_front_if(|letter| is_forgotten(letter)).map(|letter| letter.reply)
     }
@@ -65,7 +65,7 @@ impl<T> Outbox<T> {
             return None;
         }
         let mut letter = self.waiting.pop_front()?;
-        letter.tried_ms.get_or_insert(now_ms);
+        letter.known_until_ms.get_or_insert(now_ms + KNOWN_MS);
         let text = letter.text.clone();
         self.flying.push_back(letter);
         Some(text)
@@ -87,6 +87,13 @@ impl<T> Outbox<T> {
     pub(super) fn lost(&mut self) {
         while let Some(letter) = self.flying.pop_back() {
             self.put_back(letter);
+        }
+    }
+
+    /// So much time has passed that no clock has shown.
+    pub(super) fn slept(&mut self, slept_ms: u64) {
+        for letter in self.waiting.iter_mut().chain(&mut self.flying) {
+            letter.known_until_ms = letter.known_until_ms.map(|until_ms| until_ms.saturating_sub(slept_ms));
         }
     }
 

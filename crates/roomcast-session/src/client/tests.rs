@@ -398,6 +398,24 @@ fn messages_wait_for_a_connection_and_go_again_under_their_ids() {
 }
 
 #[test]
+fn what_was_sent_before_a_long_sleep_is_not_sent_again() {
+    for (slept_ms, expected) in [(600_000, None), (60_000, Some("a"))] {
+        let mut bench = Bench::joined();
+        bench.publish("a");
+        assert_eq!(bench.sent(), ["a"]);
+        bench.client.slept(slept_ms);
+        bench.publish("b");
+        bench.lose(broken());
+        bench.wait(2_000);
+        bench.connect();
+        let outputs = bench.outputs();
+        let sent = |id: &str| outputs.iter().any(|output| output.contains(&format!(r#""id":"{id}""#)));
+        assert_eq!((sent("a"), sent("b")), (expected.is_some(), true), "{outputs:?}");
+        assert_eq!(outputs.contains(&format!("a: {}", Error::Unanswered)), expected.is_none());
+    }
+}
+
+#[test]
 fn a_refusal_for_now_holds_all_that_follows() {
     let mut bench = Bench::joined();
     bench.publish("a");
