@@ -14,6 +14,9 @@ const INTERNAL: u16 = 1011;
 const OVERLOADED: u16 = 1013;
 const REFUSED: u16 = 1008;
 
+/// Bytes of what can't be read that are shown.
+const SHOWN_BYTES_MAX: usize = 200;
+
 /// Where a reader of a room stands.
 #[derive(Debug, Deserialize)]
 pub(super) struct Standing {
@@ -79,6 +82,11 @@ impl Problem {
             }
         })
     }
+}
+
+/// As much of an answer as a person may want to see.
+pub(super) fn beginning(body: &str) -> &str {
+    &body[..body.floor_char_boundary(SHOWN_BYTES_MAX)]
 }
 
 /// An `ack` with this `data`.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     HttpLink, Join, Step,
-    answers::{Problem, ack, element, error, is_for_now},
+    answers::{Problem, ack, beginning, element, error, is_for_now},
 };
 use crate::client::comeback::Loss;
 
@@ -270,8 +270,9 @@ impl HttpLink {
                     self.hold_back(room, later);
                 }
                 _ => {
+                    let begins = beginning(body);
                     self.lose(Loss::Broken(format!(
-                        "the server's answers to messages can't be read: {body}"
+                        "the server's answers to messages can't be read: {begins}"
                     )));
                 }
             },

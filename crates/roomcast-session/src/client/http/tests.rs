@@ -231,6 +231,16 @@ fn nothing_passes_a_message_that_was_refused_for_now() {
 }
 
 #[test]
+fn of_an_answer_that_cannot_be_read_only_the_beginning_is_told() {
+    let (mut bench, _) = Bench::joined();
+    bench.text("1");
+    let (ticket, _) = bench.fetched();
+    bench.answer(ticket, 200, &json!("é".repeat(1_000_000)));
+    let told = bench.next().expect("a loss");
+    assert!(told.contains("can't be read: \"éé") && told.len() < 1_000, "{} bytes", told.len());
+}
+
+#[test]
 fn a_refusal_of_all_is_told_to_each() {
     let (mut bench, _) = Bench::joined();
     bench.text("1");
