@@ -20,6 +20,7 @@ const COMMANDS_MAX: usize = 64;
 
 /// Why there is no client.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SetupError {
     /// The URL names no server.
     Address(AddressError),

@@ -12,6 +12,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 /// Something that happened in a room whose messages are `M`.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Event<M> {
     /// The room is joined: for the first time, or again after the connection was lost.
     Joined {

@@ -104,6 +104,7 @@ impl fmt::Display for Refused {
 
 /// Why something that an application asked for is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Error {
     /// The server refused it.
     Refused(Refused),

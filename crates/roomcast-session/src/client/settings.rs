@@ -18,6 +18,7 @@ pub enum Token {
 
 /// How messages travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Transport {
     /// A WebSocket.
     WebSocket,
