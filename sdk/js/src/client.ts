@@ -72,10 +72,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     sends,
     isOnline: () => state === "online",
     ask,
-    gone(seat) {
-      const { name } = seat.room;
-      if (seats.get(name) === seat) seats.delete(name);
-    },
+    gone: (room) => seats.delete(room),
   };
 
   const enter = (next: ClientState, info: object = {}) => {
@@ -102,8 +99,8 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   function connect() {
     life = {};
     enter("connecting");
-    arm(timeout, () => lost(1006, `no answer within ${timeout} ms`));
-    fetchToken(reason).then(meanwhile(open), meanwhile(({ message }) => lost(1006, message)));
+    arm(timeout, () => lost(1006, `no answer in ${timeout} ms`));
+    fetchToken(reason).then(meanwhile(open), meanwhile((error) => lost(1006, String(error))));
   }
 
   const fetchToken = async (why: TokenReason) => (typeof token === "function" ? token(why) : (token ?? null));

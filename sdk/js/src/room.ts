@@ -35,7 +35,7 @@ export interface Host {
   /** Writes a request. Answers whether there was room for it. */
   ask(request: Request, heard?: Heard): boolean;
   /** The room is left or denied. */
-  gone(seat: Seat): void;
+  gone(room: string): void;
 }
 
 /** A room, and what its client does with it. */
@@ -141,7 +141,7 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
     seated = joining = false;
     why = error;
     sends.end(name, error);
-    gone(seat);
+    gone(name);
     enter(next, { error });
   }
 

@@ -86,3 +86,42 @@ for (const [name, transport] of Object.entries({ events, poll })) {
     deepEqual([a.state, b.state, c.state, why], ["live", "denied", "live", "too_many_rooms"]);
   });
 }
+
+for (const [name, transport] of Object.entries({ events, poll })) {
+  test(`${name}: without a room the server is asked whether it is there`, async (t) => {
+    const { client, pass, rooms, reads, last } = await online(t, transport, "r");
+    rooms[0].leave();
+    await settled();
+    deepEqual(last().rooms, []);
+    await last().refuse(400, "bad_request");
+    await pass(30_000);
+    equal(client.state, "online");
+    const count = reads().length;
+    await last().fail();
+    equal(client.state, "waiting");
+    await pass(10_000);
+    equal(client.state, "connecting");
+    await last().refuse(400, "bad_request");
+    deepEqual([client.state, reads().length], ["online", count + 1]);
+  });
+}
+
+for (const [name, transport] of Object.entries({ events, poll })) {
+  test(`${name}: what another server answers in the place of this one is a lost connection`, async (t) => {
+    const { client, pass, rooms, asked, last } = await online(t, transport, "r");
+    let ack;
+    rooms[0].send("text", { n: 1 }, { id: "one" }).then((told) => (ack = told));
+    await settled();
+    await asked.find(({ line }) => line.startsWith("POST")).json({ message: "Service Unavailable" }, 503);
+    equal(client.state, "waiting");
+    await pass(10_000);
+    await last().json({ message: "Service Unavailable" }, 503);
+    equal(client.state, "waiting");
+    await pass(10_000);
+    await answer(transport, last(), "r");
+    const again = asked.filter(({ line }) => line.startsWith("POST")).at(-1);
+    deepEqual(again.body, [{ type: "text", id: "one", room: "r", data: { n: 1 } }]);
+    await again.json([{ status: "delivered", seq: 6, epoch: "e", timestamp: 1 }]);
+    equal(ack.seq, 6);
+  });
+}

@@ -41,30 +41,39 @@ export const overHttp =
       return fetch(url, { ...init, headers });
     }
 
-    const answer = ({ id, room }: Request, type: string, data: any) => from.message({ type, id, room, data } as Envelope);
+    const tell = (type: string, data: any, { id, room }: Partial<Request> = {}) => from.message({ type, id, room, data } as Envelope);
 
     /** Tells what a refusal means to the link as a whole. */
-    const refuse = ({ code, detail, message = detail, retryable }: any) =>
-      from.closed(code === "internal" ? 1011 : retryable ? 1013 : 1008, `${code}: ${message}`);
+    const refuse = ({ code, message, retryable }: any) =>
+      from.closed(retryable || code === "internal" ? 1013 : 1008, `${code}: ${message}`);
 
     const broken = (error: unknown) => from.closed(1006, String(error));
 
+    /** What an answer says, a refusal as a socket would have. What else answers in the server's place is no answer. */
+    async function dataOf(response: Response) {
+      const data = await response.json();
+      if (response.ok) return data;
+      if (data.code) return { ...data, message: data.detail };
+      throw `HTTP ${response.status}`;
+    }
+
     /** Does something by one request, and tells all who asked for it what becomes of it. */
-    async function act(all: Request[], path: string, init: RequestInit, query?: Query) {
+    async function act(all: Request[], path: string, body: string | null, query?: Query) {
       try {
-        const response = await request(`/rooms/${all[0]!.room}/${path}`, { ...init, signal: AbortSignal.timeout(to.timeout) }, query);
-        const data = await response.json();
+        const init = { method: body ? "POST" : "GET", body, signal: AbortSignal.timeout(to.timeout) };
+        const response = await request(`/rooms/${all[0]!.room}/${path}`, init, query);
+        const data = await dataOf(response);
         if (response.status === 401) return refuse(data);
-        for (const [n, asked] of all.entries()) {
-          const each = response.ok ? [data].flat()[n] : { ...data, message: data.detail, status: "error" };
-          answer(asked, each.status === "error" ? "error" : "ack", each);
-        }
+        all.forEach((asked, n) => {
+          const each = [data].flat()[n] ?? data;
+          tell(each.code ? "error" : "ack", each, asked);
+        });
       } catch (error) {
         broken(error);
       }
     }
 
-    const post = (asked: Request) => act([asked], asked.type, { method: "POST", body: JSON.stringify(asked.data) });
+    const post = (asked: Request) => act([asked], asked.type, JSON.stringify(asked.data));
 
     /** One after the other, so that order holds; what gathers meanwhile goes in one body. */
     async function publish(room: string, waiting: [string, Request][]) {
@@ -72,8 +81,7 @@ export const overHttp =
         let bytes = 0;
         const end = waiting.findIndex(([text], n) => (bytes += text.length * 3) > BATCH_BYTES_MAX && n);
         const batch = waiting.splice(0, end < 0 ? BATCH_MAX : end);
-        const body = `[${batch.map(([text]) => text)}]`;
-        await act(batch.map(([, asked]) => asked), "messages", { method: "POST", body });
+        await act(batch.map(([, asked]) => asked), "messages", `[${batch.map(([text]) => text)}]`);
       }
       letters.delete(room);
     }
@@ -98,15 +106,17 @@ export const overHttp =
       const last = all.find(({ data }) => !data.since)?.data.last;
       let rooms = all.filter(({ data }) => data.since || data.last === last).map(({ room }) => room!);
       const get = async (path: string, query?: Query) => {
-        const read = to.joins().filter(({ room }) => rooms.includes(room!));
+        const seats = to.joins().filter(({ room }) => rooms.includes(room!));
         // A room that was left meanwhile is not asked for again: that would take the place in it again.
-        rooms = read.map(({ room }) => room!);
-        if (!rooms.length) mine.abort();
-        const since = read.filter(({ data }) => data.since).map(({ room, data }) => `${encodeURIComponent(room!)}=${data.since}`);
-        const presence = read.some(({ data }) => data.presence !== false) ? 1 : null;
+        if (rooms[0] && !seats[0]) mine.abort();
+        rooms = seats.map(({ room }) => room!);
+        const since = seats.flatMap(({ room, data }) => (data.since ? `${encodeURIComponent(room!)}=${data.since}` : []));
+        const presence = +seats.some(({ data }) => data.presence !== false) || null;
         const response = await request(path, { signal }, { since: since.join() || null, last, presence, ...query }, rooms);
         if (response.ok) return response;
-        refused(await response.json(), rooms);
+        const problem = await dataOf(response);
+        // Whoever asks for no room hears that the server is there.
+        response.status === 400 && !rooms[0] ? welcome({ rooms: {} }) : refused(problem, rooms);
         mine.abort();
         throw 0;
       };
@@ -115,7 +125,6 @@ export const overHttp =
         [current, next] = [mine, undefined];
         welcomed(data);
       };
-      if (!rooms.length) return welcome({ rooms: {} });
       try {
         for await (const told of read(get)) {
           if (signal.aborted) return;
@@ -130,10 +139,9 @@ export const overHttp =
 
     /** A room that may not be read, or is one too many, is left out; who is read stays. */
     function refused(problem: any, rooms: string[]) {
-      const tooMany = () => rooms.filter((room) => joins.has(room)).pop() ?? rooms.pop();
-      const { code, detail, room = code === "too_many_rooms" && tooMany() } = problem;
+      const { code, message, room = code === "too_many_rooms" && (rooms.filter((room) => joins.has(room)).pop() ?? rooms.pop()) } = problem;
       if (!room) return refuse(problem);
-      from.message({ type: "system", room, data: { event: "kicked", reason: detail, code } });
+      tell("system", { event: "kicked", reason: message, code }, { room });
       readAnew();
     }
 
@@ -143,7 +151,7 @@ export const overHttp =
       isDue = true;
       // A stream tells how often it shows that it is alive; one time may be late.
       const ping_interval = 2 * (data.ping_interval ?? 15);
-      if (!isOpen) from.message({ type: "system", data: { ...data, ping_interval, event: "welcome" } });
+      if (!isOpen) tell("system", { ...data, ping_interval, event: "welcome" });
       isOpen = true;
       isDue = false;
       for (const [room, told] of Object.entries<any>(rooms)) {
@@ -151,18 +159,17 @@ export const overHttp =
         if (!joins.delete(room)) continue;
         const { since, state, presence } = join!.data;
         const recovered = since === `${told.epoch}.${told.from}`;
-        answer(join!, "ack", { ...told, recovered, reset: since && !recovered });
+        tell("ack", { ...told, recovered, reset: since && !recovered }, join);
         if (state && presence !== false) post({ type: "presence", room, data: { state } });
       }
-      if (ping) answer(ping, "ack", {});
+      if (ping) tell("ack", {}, ping);
       ping = undefined;
       if (to.joins().some(({ room }) => !rooms[room!])) readAnew();
     }
 
     function message(message: Envelope) {
-      const { type, data, room } = message;
-      if (type === "error" && !room) refuse(data);
-      else if (data.event === "kicked" && !data.room && !room) from.closed(1008, `kicked: ${data.reason}`);
+      const { type, data, room = data.room } = message;
+      if (!room && (type === "error" || data.event === "kicked")) refuse({ code: "kicked", message: data.reason, ...data });
       else from.message(message);
     }
 
@@ -173,7 +180,7 @@ export const overHttp =
         const { type, data } = asked;
         const room = asked.room!;
         if (type === "typing" || type === "presence") post(asked);
-        else if (type === "history") act([asked], "messages", {}, data);
+        else if (type === "history") act([asked], "messages", null, data);
         else if (type === "join") joins.set(room, asked), readAnew();
         else if (type === "leave") joins.delete(room), goodbye(room), readAnew();
         else if (type === "auth") (token = data.token), readAnew();
