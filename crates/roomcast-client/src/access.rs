@@ -29,11 +29,14 @@ impl Access {
     /// The session, and the token if there is one.
     pub(crate) fn headers(&self, token: Option<&str>) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::new();
-        let session = HeaderValue::from_str(&self.session).expect("a session is printable");
+        let mut session = HeaderValue::from_str(&self.session).expect("a session is printable");
+        session.set_sensitive(true);
         headers.insert(SESSION_HEADER, session);
         if let Some(token) = token {
             let bearer = HeaderValue::from_str(&format!("Bearer {token}"));
-            headers.insert(AUTHORIZATION, bearer.map_err(|_| "the token has characters that no token has")?);
+            let mut bearer = bearer.map_err(|_| "the token has characters that no token has")?;
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
         }
         Ok(headers)
     }

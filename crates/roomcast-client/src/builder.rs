@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use roomcast_protocol::SessionId;
-use roomcast_session::client::{self, Backoff, Settings, Status, Token, Transport, Why};
+use roomcast_session::client::{self, Backoff, Secret, Settings, Status, Token, Transport, Why};
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
@@ -103,7 +103,7 @@ impl Builder {
         self.settings.token = Token::Fetched;
         self.fetch_token = Some(Box::new(move |why| {
             let token = fetch(why);
-            let told = |token: Option<String>| token.map(Arc::from);
+            let told = |token: Option<String>| token.map(Secret::from);
             Box::pin(async move { token.await.map(told).map_err(|error| error.to_string()) })
         }));
         self

@@ -6,7 +6,7 @@ use std::{future::pending, sync::Arc};
 use futures_util::future::BoxFuture;
 use roomcast_protocol::RoomName;
 use roomcast_session::client::{
-    self, Error, Loss, Output, Publication, Query, Start, Status, Transport, Why, http::Told,
+    self, Error, Loss, Output, Publication, Query, Secret, Start, Status, Transport, Why, http::Told,
 };
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -18,7 +18,7 @@ use crate::{access::Access, clock::Clock, http, inbox::Inbox, link::Link, random
 
 pub(crate) type Reply = oneshot::Sender<Result<Box<str>, Error>>;
 /// A token, none for a guest, or why it failed.
-pub(crate) type Fetched = Result<Option<Arc<str>>, String>;
+pub(crate) type Fetched = Result<Option<Secret>, String>;
 pub(crate) type TokenFunction = Box<dyn Fn(Why) -> BoxFuture<'static, Fetched> + Send>;
 
 /// Commands carried out before their frames are written together.
@@ -74,7 +74,7 @@ pub(crate) struct Ways {
 }
 
 impl Ways {
-    fn connect(&self, attempt: u32, token: Option<Arc<str>>, transport: Transport) -> Line {
+    fn connect(&self, attempt: u32, token: Option<Secret>, transport: Transport) -> Line {
         let access = self.access.clone();
         if transport != Transport::WebSocket {
             return Line::Up(Link::Http(Box::new(http::Link::new(access, transport, token))));

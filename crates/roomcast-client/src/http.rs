@@ -25,7 +25,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use roomcast_session::client::{
-    self as session, Transport,
+    self as session, Secret, Transport,
     http::{Fetch, HttpLink, Reply, Step, Ticket, Told, Wanted},
 };
 use tokio::{
@@ -72,7 +72,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(access: Arc<Access>, transport: Transport, token: Option<Arc<str>>) -> Self {
+    pub(crate) fn new(access: Arc<Access>, transport: Transport, token: Option<Secret>) -> Self {
         let (tell, parts) = mpsc::channel(PARTS_MAX);
         Self {
             machine: HttpLink::new(transport, ANSWER_TIMEOUT, token),

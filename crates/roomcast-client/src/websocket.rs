@@ -10,7 +10,7 @@ use std::{
 
 use http::{HeaderValue, header::SEC_WEBSOCKET_PROTOCOL};
 use roomcast_protocol::SUBPROTOCOL;
-use roomcast_session::client::Loss;
+use roomcast_session::client::{Loss, Secret};
 use roomcast_websocket::{CloseCode, Decoder, DecoderLimits, Event, OpCode, Role, frame, handshake};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
@@ -29,7 +29,7 @@ const NO_CODE: u16 = 1005;
 pub(crate) async fn open(
     access: Arc<Access>,
     attempt: u32,
-    token: Option<Arc<str>>,
+    token: Option<Secret>,
 ) -> Result<Box<Link>, String> {
     let mut stream = access.dialer.dial().await?;
     let address = &access.dialer.address;

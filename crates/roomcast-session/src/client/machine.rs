@@ -15,7 +15,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
@@ -33,6 +32,7 @@ use super::{
     reading::{Fill, Inbox, Reading, Seat},
     request::{self, Publication, Query, Start},
     route::Route,
+    secret::Secret,
     settings::{Settings, Token, Why},
 };
 use crate::{Heart, heart::Beat};
@@ -79,7 +79,7 @@ pub struct Client<I, T> {
     ping_interval: Duration,
     /// How long to wait after the server's close, if it said so.
     comeback: Option<Duration>,
-    token: Option<Arc<str>>,
+    token: Option<Secret>,
     /// Why the next token is fetched.
     why: Why,
     /// The server has refused a fresh token, and one more is being tried.
@@ -349,7 +349,7 @@ impl<I: Inbox, T> Client<I, T> {
     }
 
     /// A token came, or none for a guest, or why it failed. `random` is uniform over all `u32`.
-    pub fn fetched(&mut self, now_ms: u64, token: Result<Option<Arc<str>>, String>, random: u32) {
+    pub fn fetched(&mut self, now_ms: u64, token: Result<Option<Secret>, String>, random: u32) {
         match (self.phase, token) {
             (Phase::Fetching { until_ms }, Ok(token)) => {
                 self.token = token;

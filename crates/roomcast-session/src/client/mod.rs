@@ -19,6 +19,7 @@ mod place;
 mod reading;
 mod request;
 mod route;
+mod secret;
 mod settings;
 
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use output::{Ended, Output, Status};
 pub use place::{Arrival, Place};
 pub use reading::{Fill, Inbox};
 pub use request::{Publication, Query, Range, Start};
+pub use secret::Secret;
 pub use settings::{Settings, Token, Transport, Why};

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     answer::Error,
     comeback::Loss,
+    secret::Secret,
     settings::{Transport, Why},
 };
 
@@ -53,7 +54,7 @@ pub enum Output<T> {
         /// `?attempt=`
         attempt: u32,
         /// The token to present.
-        token: Option<Arc<str>>,
+        token: Option<Secret>,
         /// What to try.
         transport: Transport,
     },

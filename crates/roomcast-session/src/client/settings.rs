@@ -1,8 +1,8 @@
 //! What a client is made with.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::backoff::Backoff;
+use super::{backoff::Backoff, secret::Secret};
 
 /// How a client proves who it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub enum Token {
     #[default]
     None,
     /// By one token, for as long as that lasts.
-    Fixed(Arc<str>),
+    Fixed(Secret),
     /// By tokens that are fetched: before each connection, and when one expires.
     Fetched,
 }

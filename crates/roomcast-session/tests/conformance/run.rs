@@ -4,7 +4,7 @@ use std::{cell::Cell, collections::HashMap, rc::Rc, sync::Arc, time::Duration};
 
 use roomcast_protocol::{Limits, MessageId, Request, RoomName};
 use roomcast_session::client::{
-    Ack, Client, Error, Loss, Output, Publication, Query, Settings, Start, Status, Token, Why,
+    Ack, Client, Error, Loss, Output, Publication, Query, Secret, Settings, Start, Status, Token, Why,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::to_raw_value};
@@ -193,7 +193,7 @@ impl Run {
         self.client.ask(self.now_ms, room, query, Asked::Other);
     }
 
-    fn fetched(&mut self, token: Result<Option<Arc<str>>, String>) {
+    fn fetched(&mut self, token: Result<Option<Secret>, String>) {
         self.client.fetched(self.now_ms, token, self.random);
     }
 

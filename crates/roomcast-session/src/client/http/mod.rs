@@ -21,7 +21,6 @@ mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     time::Duration,
 };
 
@@ -30,7 +29,7 @@ use serde_json::value::RawValue;
 
 pub use self::requests::{Fetch, Method, Reply, Ticket, Wanted};
 use self::{answers::Standing, letters::Letters, reading::Reading, requests::Asked};
-use super::{comeback::Loss, machine::Reader, settings::Transport};
+use super::{comeback::Loss, machine::Reader, secret::Secret, settings::Transport};
 
 /// What the driver must do next.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ pub struct HttpLink {
     transport: Transport,
     /// How long an answer may take.
     timeout: Duration,
-    token: Option<Arc<str>>,
+    token: Option<Secret>,
     last_ticket: Ticket,
     /// Answers to the client, told before anything else: what comes of a room comes after its join's ack.
     answers: VecDeque<String>,
@@ -115,7 +114,7 @@ pub struct HttpLink {
 
 impl HttpLink {
     /// A connection that begins to read at the first [`Self::poll`].
-    pub fn new(transport: Transport, timeout: Duration, token: Option<Arc<str>>) -> Self {
+    pub fn new(transport: Transport, timeout: Duration, token: Option<Secret>) -> Self {
         Self {
             transport,
             timeout,

@@ -1,6 +1,6 @@
 //! What the client says, made a request; what came of it, made an answer.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, time::Duration};
 
 use roomcast_protocol::RoomName;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::{
     HttpLink, Join, Step,
     answers::{Problem, ack, beginning, element, error, is_for_now},
 };
-use crate::client::comeback::Loss;
+use crate::client::{comeback::Loss, secret::Secret};
 
 /// Tells requests apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ pub struct Fetch {
     /// JSON.
     pub body: Option<String>,
     /// The token to present.
-    pub token: Option<Arc<str>>,
+    pub token: Option<Secret>,
     /// What of the answer is wanted.
     pub wanted: Wanted,
     /// How long the answer may take to come; of one in parts, to begin.

@@ -4,7 +4,22 @@ use roomcast_protocol::Position;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::client::request::Start;
+use crate::client::{Client, Event, Fill, Inbox, Settings, Token, request::Start};
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Inbox for Nobody {
+    fn fill(&self) -> Fill {
+        Fill::Abandoned
+    }
+
+    fn put(&mut self, _: Event) {}
+
+    fn overflow(&mut self) {}
+
+    fn end(self, _: Event) {}
+}
 
 struct Bench {
     link: HttpLink,
@@ -328,6 +343,16 @@ fn a_ping_is_answered_by_reading_anew() {
         heard |= matches!(step, Step::Tell(Told::Heard));
     }
     assert!(heard);
+}
+
+#[test]
+fn a_token_is_not_shown() {
+    let bench = Bench::new(Transport::Poll, &["r"]);
+    let settings = Settings { token: Token::Fixed("token in use".into()), ..Settings::default() };
+    let mut client = Client::<Nobody, ()>::new(settings);
+    client.tick(0);
+    let shown = format!("{:?} {client:?}", bench.link);
+    assert!(shown.contains("Secret(…)") && !shown.contains("\"token"), "{shown}");
 }
 
 #[test]
