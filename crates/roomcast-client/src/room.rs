@@ -64,7 +64,8 @@ impl<M> Room<M> {
         self.voice.set_state(state).await
     }
 
-    /// Leaves the room. Messages that have not been sent are given up. The stream ends with `Left`.
+    /// Leaves the room. Messages that have not been sent are given up. The stream ends with `Left`. It can be joined
+    /// again at once.
     pub async fn leave(&self) -> Result<(), Error> {
         self.voice.leave().await
     }
@@ -83,7 +84,7 @@ impl<M: Serialize> Room<M> {
 }
 
 impl<M: DeserializeOwned> Room<M> {
-    /// The next event; `None` after `Left` or `Denied`.
+    /// The next event; `None` after `Left` or `Denied`. Cancel-safe: an event that was not answered comes next time.
     pub async fn next(&mut self) -> Option<Event<M>> {
         poll_fn(|cx| self.poll_event(cx)).await
     }
@@ -130,7 +131,7 @@ impl<M> fmt::Debug for Voice<M> {
     }
 }
 
-/// A message on its way.
+/// A message on its way. Dropping this doesn't take it back.
 #[derive(Debug)]
 #[must_use = "whether the message arrived is not known before `ack`"]
 pub struct Receipt {
@@ -191,7 +192,7 @@ impl<M: DeserializeOwned> Voice<M> {
 
 impl<M: Serialize> Voice<M> {
     /// Sends a message, and waits until the server has taken it: at once, or after the next reconnects. It arrives
-    /// once.
+    /// once. Who stops waiting doesn't take it back.
     pub async fn send(&self, message: &M) -> Result<Ack, Error> {
         self.post(message).await?.ack().await
     }

@@ -216,6 +216,22 @@ async fn a_server_that_is_not_there_is_told_and_tried_again() {
 }
 
 #[tokio::test]
+async fn a_client_that_nobody_holds_ends_though_the_server_says_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    for url in [format!("http://{address}"), format!("https://{address}")] {
+        let client = crate::support::client_of(&url).connect().unwrap();
+        let room = client.join::<Raw>("general").await.unwrap();
+        let (mut silent, _) = soon(listener.accept()).await.unwrap();
+        let mut status = client.status();
+        drop((client, room));
+        soon(status.wait_for(|status| matches!(status, Status::Ended(_)))).await.unwrap();
+        // And so does its connection.
+        while soon(silent.read(&mut [0; 1024])).await.is_ok_and(|read| read > 0) {}
+    }
+}
+
+#[tokio::test]
 async fn who_doesnt_want_to_wait_for_ever_gives_up() {
     let server = Server::open();
     let proxy = Proxy::before(&server).await;

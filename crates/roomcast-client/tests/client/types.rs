@@ -115,3 +115,26 @@ async fn a_state_is_read_as_a_type() {
     };
     assert_eq!(members[0].state_as::<Mood>().unwrap(), good);
 }
+
+/// What is given to another task there must be `Send`, whatever the runtime.
+#[tokio::test]
+async fn everything_can_be_given_to_another_task() {
+    let server = Server::open();
+    let client = server.client().connect().unwrap();
+    let task = tokio::spawn(async move {
+        let mut room = client.join::<Chat>(Join::new("general").last(1)).await.unwrap();
+        let voice = room.voice();
+        let speaker = tokio::spawn(async move {
+            voice.set_state(&json!({"mood": "good"})).await.unwrap();
+            voice.typing(true).await.unwrap();
+            voice.send_volatile(&Chat::Wave).await.unwrap();
+            voice.post(&hello()).await.unwrap().ack().await.unwrap()
+        });
+        while !matches!(room.next().await, Some(Event::Message(Message { body: Chat::Text { .. }, .. }))) {}
+        room.history(Range::Newest, None).await.unwrap();
+        room.leave().await.unwrap();
+        client.close().await;
+        speaker.await.unwrap()
+    });
+    assert_eq!(soon(task).await.unwrap().position.unwrap().seq, 1);
+}
