@@ -224,7 +224,7 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
       },
       set(state) {
         shown = state;
-        if (seated) ask(request("presence", { state }));
+        if (seated || joining) ask(request("presence", { state }));
       },
       on: (_, listener) => on("presence", listener),
     },

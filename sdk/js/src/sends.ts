@@ -71,8 +71,9 @@ export function createSends(
     /** On a new connection all begins anew. */
     release: () => holds.clear(),
     /** Resolves with the answer's data. */
-    send: (request: Request, signal?: AbortSignal) =>
-      new Promise<any>((done, failed) => {
+    send(request: Request, signal?: AbortSignal) {
+      const over = new AbortController();
+      return new Promise<any>((done, failed) => {
         signal?.throwIfAborted();
         const text = JSON.stringify(request);
         const key = keyOf(request);
@@ -81,9 +82,10 @@ export function createSends(
         if (letters.has(key)) throw new RoomcastError("conflict", `${request.id} is on its way`);
         if (letters.size >= queue) throw new RoomcastError("queue_full", `${queue} wait`, true);
         letters.set(key, { request, text, done, failed });
-        signal?.addEventListener("abort", () => letters.delete(key) && failed(signal.reason));
+        signal?.addEventListener("abort", () => letters.delete(key) && failed(signal.reason), over);
         flush(request.room);
-      }),
+      }).finally(() => over.abort());
+    },
     /** Sends what may go out now. */
     flush(room: string) {
       const all = [...letters.values()].filter(({ request }) => request.room === room);

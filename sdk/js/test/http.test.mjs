@@ -125,3 +125,15 @@ for (const [name, transport] of Object.entries({ events, poll })) {
     equal(ack.seq, 6);
   });
 }
+
+for (const [name, transport] of Object.entries({ events, poll })) {
+  test(`${name}: the state that was set last is told of a room that is being joined`, async (t) => {
+    const { client, asked, reads } = await online(t, transport, "r");
+    const room = client.room("s", { state: { n: 1 } });
+    room.presence.set({ n: 2 });
+    await settled();
+    await answer(transport, reads().findLast(({ rooms }) => rooms.includes("s")), "r", "s");
+    const told = asked.filter(({ line }) => line === "POST /rooms/s/presence");
+    deepEqual(new Set(told.map(({ body }) => body.state.n)), new Set([2]));
+  });
+}

@@ -1,5 +1,6 @@
 // One room, as its readers and senders see it.
 import assert from "node:assert/strict";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 
 import { bench, joined, recording, settled } from "./bench.mjs";
@@ -465,4 +466,27 @@ test("a room that was left with a send under way, and joined again, outlives a l
   link().joined("r");
   await settled();
   equal(again.state, "live");
+});
+
+test("a state that is set while the room is being joined is told as well", async () => {
+  const { client, link } = await joined();
+  const room = client.room("s", { state: { name: "Ada" } });
+  room.presence.set({ name: "Bob" });
+  const [join, presence] = link().sent.slice(-2);
+  deepEqual([join.type, join.data.state, presence.type, presence.room, presence.data], ["join", { name: "Ada" }, "presence", "s", { state: { name: "Bob" } }]);
+});
+
+test("what is kept of a send's signal goes with its answer", async () => {
+  const { room, link } = await joined();
+  const giveUp = new AbortController();
+  const first = rejects(room.send("text", {}, { id: "one", signal: giveUp.signal }), { code: "forbidden" });
+  await settled();
+  link().refuse(link().last("text"), "forbidden");
+  await first;
+  equal(getEventListeners(giveUp.signal, "abort").length, 0);
+  const second = room.send("text", {}, { id: "one" });
+  giveUp.abort();
+  await settled();
+  link().ack(link().last("text"), { seq: 6, epoch: "e", timestamp: 1 });
+  equal((await second).seq, 6);
 });

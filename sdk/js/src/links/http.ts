@@ -100,7 +100,6 @@ export const overHttp =
       if (isOver) return;
       next?.abort();
       const mine = (next = new AbortController());
-      const { signal } = mine;
       const all = to.joins();
       // A stream takes one `last` for all its rooms: those of another one wait until these have places.
       const last = all.find(({ data }) => !data.since)?.data.last;
@@ -112,7 +111,7 @@ export const overHttp =
         rooms = seats.map(({ room }) => room!);
         const since = seats.flatMap(({ room, data }) => (data.since ? `${encodeURIComponent(room!)}=${data.since}` : []));
         const presence = +seats.some(({ data }) => data.presence !== false) || null;
-        const response = await request(path, { signal }, { since: since.join() || null, last, presence, ...query }, rooms);
+        const response = await request(path, { signal: mine.signal }, { since: since.join() || null, last, presence, ...query }, rooms);
         if (response.ok) return response;
         const problem = await dataOf(response);
         // Whoever asks for no room hears that the server is there.
@@ -127,13 +126,13 @@ export const overHttp =
       };
       try {
         for await (const told of read(get)) {
-          if (signal.aborted) return;
+          if (mine.signal.aborted) return;
           from.heard();
           if (told) told.data.event === "welcome" && told.type === "system" ? welcome(told.data) : message(told);
         }
         throw "the stream ended";
       } catch (error) {
-        if (!signal.aborted) broken(error);
+        if (!mine.signal.aborted) broken(error);
       }
     }
 
@@ -154,17 +153,21 @@ export const overHttp =
       if (!isOpen) tell("system", { ...data, ping_interval, event: "welcome" });
       isOpen = true;
       isDue = false;
-      for (const [room, told] of Object.entries<any>(rooms)) {
-        const join = joins.get(room);
-        if (!joins.delete(room)) continue;
-        const { since, state, presence } = join!.data;
-        const recovered = since === `${told.epoch}.${told.from}`;
-        tell("ack", { ...told, recovered, reset: since && !recovered }, join);
-        if (state && presence !== false) post({ type: "presence", room, data: { state } });
+      for (const { room, data } of to.joins()) {
+        const told = rooms[room!];
+        const join = joins.get(room!);
+        if (!told) readAnew();
+        else if (join) {
+          joins.delete(room!);
+          const { since } = join.data;
+          const recovered = since === `${told.epoch}.${told.from}`;
+          tell("ack", { ...told, recovered, reset: since && !recovered }, join);
+          // The state may have been set after the join.
+          if (data.state && data.presence !== false) post({ type: "presence", room: room!, data: { state: data.state } });
+        }
       }
       if (ping) tell("ack", {}, ping);
       ping = undefined;
-      if (to.joins().some(({ room }) => !rooms[room!])) readAnew();
     }
 
     function message(message: Envelope) {
