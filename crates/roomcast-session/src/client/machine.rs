@@ -40,6 +40,9 @@ use crate::{Heart, heart::Beat};
 /// An ack's `data` that says no more than that it was done.
 const NOTHING: &str = "{}";
 
+/// The shortest that a server can be set to. One that says less would be pinged as fast as it answers.
+const PING_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Waiting { until_ms: u64 },
@@ -430,7 +433,7 @@ impl<I: Inbox, T> Client<I, T> {
         }
         self.phase = Phase::Open;
         self.heart = Heart::Heard(now_ms);
-        self.ping_interval = ping_interval;
+        self.ping_interval = ping_interval.max(PING_INTERVAL_MIN);
         self.is_opening = false;
         self.route.worked();
         self.backoff.reset();

@@ -231,6 +231,19 @@ fn a_silent_server_is_pinged_then_given_up() {
 }
 
 #[test]
+fn a_server_that_names_no_interval_is_not_pinged_without_end() {
+    let mut bench = Bench::new(Token::None);
+    bench.outputs();
+    bench.say(&json!({"type":"system","data":{"event":"welcome","ping_interval":0}}));
+    for _ in 0..3 {
+        assert!(!bench.outputs().contains(&"ping".to_owned()));
+        bench.wait(1_000);
+        assert_eq!(bench.outputs(), ["ping"]);
+        bench.client.heard(bench.now_ms);
+    }
+}
+
+#[test]
 fn a_close_that_is_for_good_ends_everything() {
     let mut bench = Bench::joined();
     bench.publish("m");
