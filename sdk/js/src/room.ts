@@ -33,7 +33,7 @@ export interface Host {
   /** Whether requests may go out. */
   isOnline(): boolean;
   /** Writes a request. Answers whether there was room for it. */
-  ask(request: Request, heard?: Heard): boolean;
+  ask(request: Request, heard?: Heard, text?: string): boolean;
   /** The room is left or denied. */
   gone(room: string): void;
 }
@@ -235,7 +235,9 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
         const { seq, epoch, timestamp, duplicate = false } = await send(asked, signal);
         return { id: asked.id, seq, epoch, timestamp, duplicate };
       }
-      if (!seated || !ask({ type, room: name, data, volatile })) {
+      const asked = { type, room: name, data, volatile };
+      const text = sends.encode(asked);
+      if (!seated || !ask(asked, undefined, text)) {
         throw new RoomcastError("offline", "not connected", true);
       }
     },

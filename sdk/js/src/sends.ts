@@ -65,8 +65,17 @@ export function createSends(
     if (error || data) flush(request.room);
   }
 
+  /** The message as it is sent; a server would end the connection of who sends a larger one. */
+  function encode(request: Request) {
+    const text = JSON.stringify(request);
+    const size = new TextEncoder().encode(text).length;
+    if (size > bytes) throw new RoomcastError("too_large", `${size} bytes, over ${bytes}`);
+    return text;
+  }
+
   return {
     hold,
+    encode,
     isHeld,
     /** On a new connection all begins anew. */
     release: () => holds.clear(),
@@ -75,10 +84,8 @@ export function createSends(
       const over = new AbortController();
       return new Promise<any>((done, failed) => {
         signal?.throwIfAborted();
-        const text = JSON.stringify(request);
+        const text = encode(request);
         const key = keyOf(request);
-        const size = new TextEncoder().encode(text).length;
-        if (size > bytes) throw new RoomcastError("too_large", `${size} bytes, over ${bytes}`);
         if (letters.has(key)) throw new RoomcastError("conflict", `${request.id} is on its way`);
         if (letters.size >= queue) throw new RoomcastError("queue_full", `${queue} wait`, true);
         letters.set(key, { request, text, done, failed });

@@ -137,3 +137,15 @@ for (const [name, transport] of Object.entries({ events, poll })) {
     deepEqual(new Set(told.map(({ body }) => body.state.n)), new Set([2]));
   });
 }
+
+test("what waits behind a message that is to go again doesn't go first", async (t) => {
+  const { pass, rooms, asked } = await online(t, poll, "r");
+  const posts = () => asked.filter(({ line }) => line.startsWith("POST"));
+  rooms[0].send("text", {}, { id: "one" }).catch(() => {});
+  await settled();
+  rooms[0].send("text", {}, { id: "two" }).catch(() => {});
+  await posts()[0].json([{ status: "error", code: "unavailable", message: "m", retryable: true, retry_after: 1 }]);
+  equal(posts().length, 1);
+  await pass(1_000);
+  deepEqual(posts().slice(1).map(({ body }) => body.map(({ id }) => id)), [["one", "two"]]);
+});

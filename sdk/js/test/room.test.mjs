@@ -263,6 +263,7 @@ test("a timer that is early costs nothing", async () => {
 test("what would end the connection or overflow is not sent", async () => {
   const { room, link } = await joined({ queue: 2 });
   await rejects(room.send("text", { x: "ä".repeat(40_000) }), { code: "too_large" });
+  await rejects(room.send("text", { x: "ä".repeat(40_000) }, { volatile: true }), { code: "too_large" });
   room.send("text", {}, { id: "a" });
   await rejects(room.send("text", {}, { id: "a" }), { code: "conflict" });
   room.send("text", {});

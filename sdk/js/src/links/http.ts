@@ -64,10 +64,13 @@ export const overHttp =
         const response = await request(`/rooms/${all[0]!.room}/${path}`, init, query);
         const data = await dataOf(response);
         if (response.status === 401) return refuse(data);
+        let later: unknown;
         all.forEach((asked, n) => {
           const each = [data].flat()[n] ?? data;
+          if (each.retryable) later = each;
           tell(each.code ? "error" : "ack", each, asked);
         });
+        return later;
       } catch (error) {
         broken(error);
       }
@@ -81,7 +84,9 @@ export const overHttp =
         let bytes = 0;
         const end = waiting.findIndex(([text], n) => (bytes += text.length * 3) > BATCH_BYTES_MAX && n);
         const batch = waiting.splice(0, end < 0 ? BATCH_MAX : end);
-        await act(batch.map(([, asked]) => asked), "messages", `[${batch.map(([text]) => text)}]`);
+        const later = await act(batch.map(([, asked]) => asked), "messages", `[${batch.map(([text]) => text)}]`);
+        // What waits comes back as well, else it would go before what is to go again.
+        if (later) for (const [, asked] of waiting.splice(0)) tell("error", later, asked);
       }
       letters.delete(room);
     }
