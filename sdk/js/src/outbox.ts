@@ -115,6 +115,8 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
   function kept(room: Room<any, any>) {
     let turn: Promise<unknown> = resend(room);
     let waiting = 0;
+    /** One after the other, so that what is missing goes again in its order. */
+    let looked: ReturnType<typeof find> = Promise.resolve(undefined);
     async function send(type: string, data: any, options: any = {}): Promise<any> {
       if (options.volatile) return room.send(type, data, options);
       if (waiting >= WAITING_MAX) throw new RoomcastError("queue_full", `${waiting} sends wait for their turn, the most that may`, true);
@@ -130,7 +132,7 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
         return await ask();
       } catch (error) {
         if ((error as RoomcastError).code !== "unknown") throw error;
-        const found = await find(room, client.user ?? owner, letter);
+        const found = await (looked = looked.then(() => find(room, client.user ?? owner, letter)));
         if (!found) return await ask();
         const { seq, epoch, timestamp } = found;
         return { id, seq, epoch, timestamp, duplicate: true };
