@@ -33,14 +33,15 @@ export async function startServer({ listen = "127.0.0.1:0", data } = {}) {
   return { url, stop: () => end("SIGTERM"), kill: () => end("SIGKILL") };
 }
 
-async function addressIn(output) {
+/** The address that a program says it listens at. */
+export async function addressIn(output) {
   for await (const line of createInterface({ input: output })) {
     const found = line.match(/http:\/\/127\.0\.0\.1:\d+/);
     if (!found) continue;
     output.resume();
     return found[0];
   }
-  assert.fail("the server did not say where it listens");
+  assert.fail("it did not say where it listens");
 }
 
 /** As the picker calls them. */

@@ -354,13 +354,19 @@ async def goes_on(machine, talk, connect, live):
         await back.take({"type": "text", "id": id})
 
 
-async def test_a_stretch_that_cannot_be_read_now_sends_its_reader_away(machine, talk, connect, live):
-    machine.disk.order("absent-read")
+async def sent_away(machine, talk, connect):
+    """A reader from the beginning that is told to come back later, and the position it came with."""
     start = f"{talk.epoch}.0"
     reader = await connect(machine.server)
     await reader.join(talk.room, since=start)
     assert (await reader.take({"type": "error"}))["data"]["code"] == "unavailable"
     assert (await reader.closed()).code == 1013
+    return reader, start
+
+
+async def test_a_stretch_that_cannot_be_read_now_sends_its_reader_away(machine, talk, connect, live):
+    machine.disk.order("absent-read")
+    reader, start = await sent_away(machine, talk, connect)
     told = await stream_of(machine, talk, start)
     assert told[-1]["data"]["code"] == "unavailable"
     answer = await talk.call("GET", f"/poll/{talk.room}", since=start)
@@ -371,11 +377,7 @@ async def test_a_stretch_that_cannot_be_read_now_sends_its_reader_away(machine, 
 
 async def test_a_stretch_that_hangs_sends_its_reader_away_in_time_and_holds_up_nobody(machine, talk, connect, live):
     machine.disk.order("hanging-read")
-    start = f"{talk.epoch}.0"
-    reader = await connect(machine.server)
-    await reader.join(talk.room, since=start)
-    assert (await reader.take({"type": "error"}))["data"]["code"] == "unavailable"
-    assert (await reader.closed()).code == 1013
+    _, start = await sent_away(machine, talk, connect)
     # From here on nobody waits for it any more.
     for path in (f"/rooms/{talk.room}/messages", f"/poll/{talk.room}"):
         answer = await talk.call("GET", path, since=start)

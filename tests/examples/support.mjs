@@ -6,11 +6,10 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { openPlayground, startBrowser } from "../browser/support.mjs";
+import { addressIn, openPlayground, startBrowser } from "../browser/support.mjs";
 
 assert.ok(process.env.ROOMCAST_BIN, "set ROOMCAST_BIN to the roomcast binary (cargo xtask test does)");
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -45,16 +44,6 @@ export async function run(program, ...words) {
     await exited;
   });
   return Promise.race([addressIn(child.stdout), exited.then(([code]) => assert.fail(`${program} ended with ${code}`))]);
-}
-
-async function addressIn(output) {
-  for await (const line of createInterface({ input: output })) {
-    const found = line.match(/http:\/\/127\.0\.0\.1:\d+/);
-    if (!found) continue;
-    output.resume();
-    return found[0];
-  }
-  assert.fail("it did not say where it listens");
 }
 
 /** With EXAMPLES_SHOTS=DIR each page is kept as a picture, for people to look at. */

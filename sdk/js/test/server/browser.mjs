@@ -64,3 +64,18 @@ export async function openPage(t, context, url) {
   await page.waitForFunction(() => window.roomcast);
   return page;
 }
+
+// What is done with a page that has a client `rt`, a `room`, what was `got` of it, and what was `sent`.
+
+/** Sends numbers, and waits for nothing. */
+export const send = (page, from, to) =>
+  page.evaluate(([from, to]) => {
+    for (let n = from; n < to; n++) sent.push(room.send("text", { n }));
+  }, [from, to]);
+export const acks = (page) => page.evaluate(() => Promise.all(sent));
+/** The numbers that came, once there are so many. */
+export const got = async (page, count) => {
+  await page.waitForFunction((count) => window.got.length >= count, count);
+  return page.evaluate(() => window.got);
+};
+export const reaches = (page, state) => page.waitForFunction((state) => rt.state === state, state);

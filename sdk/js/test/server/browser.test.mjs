@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { browser, openPage, pages, stage } from "./browser.mjs";
+import { acks, browser, got, openPage, pages, reaches, send, stage } from "./browser.mjs";
 import { History } from "./history.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Server, mint, newRoom, range } from "./server.mjs";
@@ -47,17 +47,6 @@ for (const transport of ["websocket", "events", "poll"]) {
       };
       return { server, proxy, context, tab, name, asked, page: await tab("ada") };
     }
-
-    const send = (page, from, to) =>
-      page.evaluate(([from, to]) => {
-        for (let n = from; n < to; n++) sent.push(room.send("text", { n }));
-      }, [from, to]);
-    const acks = (page) => page.evaluate(() => Promise.all(sent));
-    const got = async (page, count) => {
-      await page.waitForFunction((count) => window.got.length >= count, count);
-      return page.evaluate(() => window.got);
-    };
-    const reaches = (page, state) => page.waitForFunction((state) => rt.state === state, state);
 
     test("a cut between store and ack", async (t) => {
       const { proxy, page } = await scene(t, Server.dev());

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { browser, openPage, pages, stage } from "./browser.mjs";
+import { browser, got, openPage, pages, stage } from "./browser.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Server, newRoom, range } from "./server.mjs";
 
@@ -48,10 +48,6 @@ async function reload(page, scene, owner) {
 }
 
 const live = (page) => page.waitForFunction(() => room.state === "live");
-const got = async (page, count) => {
-  await page.waitForFunction((count) => window.got.length >= count, count);
-  return page.evaluate(() => window.got);
-};
 /** Sends, and waits until the browser has them. */
 const write = (page, from, to) =>
   page.evaluate(async ([from, to]) => {

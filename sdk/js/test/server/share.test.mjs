@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 
-import { browser, openPage, pages, stage } from "./browser.mjs";
+import { acks, browser, got, openPage, pages, reaches, send, stage } from "./browser.mjs";
 import { History } from "./history.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Server, mint, newRoom, range } from "./server.mjs";
@@ -58,17 +58,6 @@ async function scene(t, { transport = "websocket", starting = Server.dev(), at }
 
   return { server, proxy, context, tab, name };
 }
-
-const send = (page, from, to) =>
-  page.evaluate(([from, to]) => {
-    for (let n = from; n < to; n++) sent.push(room.send("text", { n }));
-  }, [from, to]);
-const acks = (page) => page.evaluate(() => Promise.all(sent));
-const got = async (page, count) => {
-  await page.waitForFunction((count) => window.got.length >= count, count);
-  return page.evaluate(() => window.got);
-};
-const reaches = (page, state) => page.waitForFunction((state) => rt.state === state, state);
 
 async function metric(server, name) {
   const text = await (await fetch(`${server.url}/metrics`)).text();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 
-import { browser, openPage, pages, stage } from "./browser.mjs";
+import { acks, browser, got, openPage, pages, send, stage } from "./browser.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Server, newRoom, range } from "./server.mjs";
 
@@ -42,16 +42,6 @@ async function openTab(t, url, name, transports = ["webtransport"]) {
   );
   return page;
 }
-
-const send = (page, from, to) =>
-  page.evaluate(([from, to]) => {
-    for (let n = from; n < to; n++) sent.push(room.send("text", { n }));
-  }, [from, to]);
-const acks = (page) => page.evaluate(() => Promise.all(sent));
-const got = async (page, count) => {
-  await page.waitForFunction((count) => window.got.length >= count, count);
-  return page.evaluate(() => window.got);
-};
 
 async function start(t, options) {
   const server = await Server.dev(options);
