@@ -10,7 +10,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   roomcast dev                        try it: http://127.0.0.1:8000, no keys, nothing to set up
-  roomcast sub general                  read a room of it; `roomcast pub general Hello` writes to it
+  roomcast sub general                read a room of it; `roomcast pub general Hello` writes to it
   roomcast init && roomcast serve     run it for others, with a secret of its own
   roomcast token mint --user ada      a token to connect with
 

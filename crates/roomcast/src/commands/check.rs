@@ -40,6 +40,7 @@ impl Args {
         };
         let file = document.path.display().to_string();
         loaded.require_keys();
+        loaded.require_certificate();
         let (report, errors) = (&loaded.report, loaded.report.count(Severity::Error));
         if self.json {
             console::json(&json!({ "file": file, "ok": errors == 0, "problems": report.to_json() }))?;

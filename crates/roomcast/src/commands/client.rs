@@ -82,11 +82,20 @@ impl Server {
             builder = builder.transports([by.into()]);
         }
         if let Some(file) = &self.ca_file {
-            let pem = fs::read(file)
-                .map_err(|error| Failure::said(format!("--ca-file {}: {error}", file.display())))?;
+            let pem = fs::read(file).map_err(|error| {
+                Failure::said(format!("can't read --ca-file {}: {error}", file.display()))
+            })?;
             builder = builder.root_certificates(&pem);
         }
         builder.connect().map_err(|error| Failure::said(format!("--url: {error}")))
+    }
+
+    fn what_to_look_at(&self) -> &'static str {
+        if self.url.starts_with("https:") {
+            "is it running there, and with TLS? `roomcast dev` is http://; --url names another"
+        } else {
+            "is it running there? `roomcast dev` starts one; --url names another"
+        }
     }
 
     /// Tells how the connection goes, until it is of no use any more.
@@ -100,7 +109,7 @@ impl Server {
                 Status::Waiting { cause, .. } if !was_connected => {
                     return Failure::with_help(
                         format!("can't reach {}: {cause}", self.url),
-                        "is it running there? `roomcast dev` starts one; --url names another",
+                        self.what_to_look_at(),
                     );
                 }
                 Status::Waiting { cause, retry_in } => {

@@ -61,7 +61,10 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
                 ),
                 "remove it first, or write another one with --config FILE",
             ),
-            _ => Failure::said(format!("can't write {}: {error}", path.display())),
+            _ => Failure::with_help(
+                format!("can't write {}: {error}", path.display()),
+                "its directory must be there, and this user allowed to write in it",
+            ),
         }
     })
 }

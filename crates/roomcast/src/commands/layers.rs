@@ -51,7 +51,12 @@ impl LogArgs {
 impl Layers {
     /// The configuration that holds, with these further flags; faults and all.
     pub(crate) fn load(&self, flags: Vec<Flag>) -> Result<Loaded, Failure> {
-        let document = config::find(self.config.as_deref()).map_err(Failure::said)?;
+        let document = config::find(self.config.as_deref()).map_err(|message| {
+            Failure::with_help(
+                message,
+                "--config or ROOMCAST_CONFIG names the file; `roomcast init` writes one",
+            )
+        })?;
         let set = |(key, value): &(String, String)| Flag {
             name: format!("--set {key}"),
             key: key.clone(),

@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, io, thread};
 
 use roomcast_client::{Ack, Client, Event, Join, MessageId, Raw, Receipt, Voice};
+use roomcast_protocol::{check_type, is_reserved};
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 
@@ -16,8 +17,8 @@ const EXAMPLES: &str = "\
 Examples:
   roomcast pub general Hello
   roomcast pub orders --type order.paid --data '{\"id\":7}'
-  tail -f app.log | roomcast pub logs -             a message for each line
-  roomcast pub general Hello --id greeting-1          sent twice, it arrives once
+  tail -f app.log | roomcast pub logs -                   a message for each line
+  roomcast pub general Hello --user ada --id greeting-1   said twice, it arrives once
 
 It ends when every message has been acked, with status 1 if one was refused.";
 
@@ -34,9 +35,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "JSON", conflicts_with = "text")]
     data: Option<String>,
     /// The message's type
-    #[arg(long = "type", value_name = "TYPE", default_value = "text")]
+    #[arg(long = "type", value_name = "TYPE", default_value = "text", value_parser = message_type)]
     kind: String,
-    /// An id of your own, unique for five minutes; with the same one a message is not sent again
+    /// An id of your own: what the same user says with it again within five minutes is not said twice. Without a
+    /// token or a name you are somebody new each time
     #[arg(long, value_name = "ID", value_parser = message_id, conflicts_with = "volatile")]
     id: Option<MessageId>,
     /// Only for those who are there now: not kept, at most once
@@ -51,6 +53,15 @@ pub(crate) struct Args {
 
 fn message_id(text: &str) -> Result<MessageId, String> {
     MessageId::new(text).map_err(|error| error.to_string())
+}
+
+/// `text`, or a type of one's own: others are requests, or the server's to send.
+fn message_type(text: &str) -> Result<String, String> {
+    check_type(text).map_err(|error| error.to_string())?;
+    if is_reserved(text) && text != "text" {
+        return Err(format!("\"{text}\" has a meaning of its own; take text or a name of your own"));
+    }
+    Ok(text.to_owned())
 }
 
 impl Args {

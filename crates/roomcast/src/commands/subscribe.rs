@@ -2,6 +2,8 @@
 
 mod show;
 
+use std::collections::BTreeSet;
+
 use futures_util::{Stream, StreamExt as _, stream};
 use roomcast_client::{Client, Event, Join, Position, Raw};
 use roomcast_protocol::{Limits, Positions, RoomName};
@@ -60,7 +62,10 @@ type Places = Vec<(RoomName, Option<Position>)>;
 
 impl Args {
     /// Prints until it is told to stop, has counted enough, or may no longer read one of the rooms.
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        // A room that is named twice is read once.
+        let mut named = BTreeSet::new();
+        self.rooms.retain(|room| named.insert(room.clone()));
         self.server.with_client(async |client| {
             let signals = Signals::listen()
                 .map_err(|error| Failure::said(format!("can't wait for signals: {error}")))?;

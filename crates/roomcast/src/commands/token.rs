@@ -10,8 +10,15 @@ use clap::Subcommand;
 
 use crate::failure::Failure;
 
+const EXAMPLES: &str = "\
+Examples:
+  roomcast token mint --user ada                 signs one with the secret of roomcast.toml
+  roomcast token mint --user ada --ttl 60 --room 'chat:*=join,send'
+  roomcast token verify eyJhbGciOi…              says what is in it, or what is wrong with it";
+
 /// Mint or verify tokens
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +38,13 @@ impl Args {
             Command::Verify(args) => args.run(),
         }
     }
+}
+
+fn no_secret(purpose: &str) -> Failure {
+    Failure::with_help(
+        format!("there is no secret to {purpose} with: no `[auth] secret` in the configuration"),
+        "write one with `roomcast init`, or name the file with --config FILE",
+    )
 }
 
 /// The time since the Unix epoch.

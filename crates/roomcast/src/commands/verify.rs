@@ -60,6 +60,10 @@ fn judge(file: &str) -> Result<History, Failure> {
         let event = Event::from_line(&line).map_err(|error| no_event(file, number, &line, &error))?;
         history.observe(number, &event);
     }
+    if history.counts().events == 0 {
+        let help = "was anything recorded? docs/history.md says what stands in a history";
+        return Err(Failure::with_help(format!("{file} holds no event, so there is nothing to judge"), help));
+    }
     Ok(history)
 }
 

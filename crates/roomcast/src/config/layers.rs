@@ -88,7 +88,9 @@ impl Layers {
                 continue;
             }
             let close = closest(&flag.key, settable.keys().map(String::as_str));
-            let help = close.map(|close| format!("did you mean `{close}`?"));
+            let help = close.map_or("`roomcast config` shows every key".into(), |close| {
+                format!("did you mean `{close}`?")
+            });
             let message = format!("there is no key `{}`", flag.key);
             self.problems.push(Problem::error(&flag.key, origin, message).help(help));
         }

@@ -97,6 +97,11 @@ impl Loaded {
         self.judge(|config, _| sense::keyless(&config.auth).into_iter().collect());
     }
 
+    /// Makes a certificate that can't be shown an error, for a server that is to show it.
+    pub(crate) fn require_certificate(&mut self) {
+        self.judge(|config, directory| sense::unusable_certificate(config, directory).into_iter().collect());
+    }
+
     /// Where the value of `key` comes from.
     pub(crate) fn origin(&self, key: &str) -> &Origin {
         self.origins.get(key).unwrap_or(&Origin::Default)

@@ -84,8 +84,10 @@ impl<'a> Reader<'a> {
     fn unknown(&mut self, path: &str, keys: &[Key], name: &Spanned<impl AsRef<str>>) {
         let written = name.get_ref().as_ref();
         let place = if path.is_empty() { "at the top of the file".into() } else { format!("in [{path}]") };
-        let help =
-            closest(written, keys.iter().map(|key| key.name)).map(|close| format!("did you mean `{close}`?"));
+        let help = closest(written, keys.iter().map(|key| key.name)).map_or(
+            "`roomcast config` shows every key; those of no table stand before the first [table]".into(),
+            |close| format!("did you mean `{close}`?"),
+        );
         let message = format!("unknown key `{written}` {place}");
         self.problems
             .push(Problem::error(&join(path, written), (self.origin)(name.span()), message).help(help));
@@ -157,6 +159,9 @@ fn suggestion(shape: &Shape, value: &DeValue) -> Option<String> {
     match (shape, value) {
         (Shape::Choice(words), DeValue::String(text)) => {
             closest(text, words.iter().copied()).map(|close| format!("did you mean \"{close}\"?"))
+        }
+        (Shape::List(_), DeValue::Table(_)) => {
+            Some("write its name in two brackets, as in [[rooms]]: each such table is one of the list".into())
         }
         (Shape::Integer(_), DeValue::String(text)) => bytes(text).map(|number| format!("write {number}")),
         (Shape::Seconds(_), DeValue::String(text)) => seconds(text).map(|number| format!("write {number}")),

@@ -11,6 +11,7 @@ use super::{
     secret::Secret,
     settings::{Auth, Config, Engine, Rule, TokenKey},
 };
+use crate::{certificate::Certificate, failure::Failure};
 
 /// Everything doubtful; `directory` is what paths in the configuration are relative to.
 pub(super) fn faults(config: &Config, directory: &Path) -> Vec<Fault> {
@@ -53,6 +54,16 @@ fn half_of_tls(config: &Config) -> Option<Fault> {
     };
     let message = format!("TLS needs both a certificate and its key, and `{missing}` is missing");
     Some(Fault::error(present, message).help("name both files, or neither to speak without TLS"))
+}
+
+/// What is wrong with the certificate that is to be shown. Only who serves need be able to read it.
+pub(super) fn unusable_certificate(config: &Config, directory: &Path) -> Option<Fault> {
+    let Err(Failure::Said { message, help }) = Certificate::of(config, directory) else { return None };
+    let fault = Fault::error("server.tls_certificate", message);
+    Some(match help {
+        Some(help) => fault.help(help),
+        None => fault,
+    })
 }
 
 fn webtransport_left_out(config: &Config) -> Option<Fault> {

@@ -182,9 +182,17 @@ macro_rules! parsed {
 }
 parsed! {
     Pattern: Pattern::new, Pattern::to_string;
-    PathBuf: str::parse::<PathBuf>, |path: &PathBuf| path.display().to_string();
+    PathBuf: parse_path, |path: &PathBuf| path.display().to_string();
     TrustedProxy: str::parse::<TrustedProxy>, TrustedProxy::to_string;
     SocketAddr: parse_address, SocketAddr::to_string;
+}
+
+fn parse_path(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() {
+        Err("the path is empty; write . for the directory of this file")
+    } else {
+        Ok(text.into())
+    }
 }
 
 fn parse_address(text: &str) -> Result<SocketAddr, String> {

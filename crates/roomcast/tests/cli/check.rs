@@ -242,3 +242,40 @@ fn a_certificate_needs_its_key() {
     assert!(told.stdout.contains("roomcast.toml:4"), "{}", told.stdout);
     assert!(told.stdout.contains("`server.tls_key` is missing"), "{}", told.stdout);
 }
+
+#[test]
+fn a_certificate_that_can_t_be_shown_is_a_mistake() {
+    let config = "[server]\ntls_certificate = \"a.pem\"\ntls_key = \"b.pem\"\n";
+    insta::assert_snapshot!(faults(config), @r#"
+    error: can't read a.pem: No such file or directory (os error 2)
+     --> roomcast.toml:2:19
+      |
+    2 | tls_certificate = "a.pem"
+      |                   ^^^^^^^
+      |
+      = help: paths in the configuration are relative to its file; the server's user must be able to read them
+    roomcast.toml: 1 error
+    "#);
+}
+
+#[test]
+fn a_table_where_a_list_is_wanted_says_how_to_write_it() {
+    let told = faults("[rooms]\npattern = \"*\"\n");
+    assert!(told.contains("`rooms` must be a list") && told.contains("[[rooms]]"), "{told}");
+}
+
+#[test]
+fn a_key_like_no_other_says_where_they_are_listed() {
+    let told = faults("[limits]\nengine = \"memory\"\n");
+    assert!(told.contains("`roomcast config` shows every key; those of no table stand before"), "{told}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told_with_what_names_it() {
+    let told = Place::new().run(&["check", "--config", "typo.toml"]);
+    assert!(!told.success);
+    assert!(
+        told.stderr.contains("can't read typo.toml") && told.stderr.contains("ROOMCAST_CONFIG"),
+        "{told:?}"
+    );
+}

@@ -234,3 +234,9 @@ fn dev_keeps_messages_where_it_is_told() {
     drop(running);
     assert_eq!(Running::start(&place, &arguments).history().len(), 1);
 }
+
+#[test]
+fn no_path_is_no_directory() {
+    let told = Place::new().run(&["dev", "--listen", "127.0.0.1:0", "--data", ""]);
+    assert!(!told.success && told.stderr.contains("the path is empty"), "{told:?}");
+}

@@ -175,3 +175,21 @@ fn a_server_that_is_not_there_is_told_at_once() {
     assert!(told.stderr.contains(&format!("can't reach http://{closed}")), "{}", told.stderr);
     assert!(told.stderr.contains("roomcast dev"), "{}", told.stderr);
 }
+
+#[test]
+fn a_type_with_a_meaning_of_its_own_is_not_published() {
+    for kind in ["join", "typing", "ack", "Text"] {
+        let told = Place::new().run(&["pub", "general", "Hello", "--type", kind]);
+        assert!(!told.success && told.stderr.contains(&format!("\"{kind}\"")), "{told:?}");
+        assert!(told.stderr.contains("for '--type <TYPE>'"), "before there is a connection: {told:?}");
+    }
+}
+
+#[test]
+fn a_room_that_is_named_twice_is_read_once() {
+    let place = Place::new();
+    let (_server, url) = dev(&place);
+    run(&place, &url, &["pub", "general", "Hello"]);
+    let read = run(&place, &url, &["sub", "general", "general", "--last", "1", "--count", "1"]);
+    assert_eq!(without_time(read.stdout.trim_end()), "ada: Hello", "{read:?}");
+}

@@ -125,3 +125,32 @@ fn key_pairs_sign_with_a_file_and_verify_with_the_configuration() {
     let json = place.run(&["token", "verify", token.trim(), "--json"]).json();
     assert_eq!((&json["valid"], &json["key"]), (&json!(true), &json!("auth.keys[0]")));
 }
+
+#[test]
+fn a_pattern_that_is_named_twice_has_the_rights_of_both() {
+    let told = Place::with(CONFIG)
+        .run(&["token", "mint", "--user", "ada", "--room", "a=join", "--room", "a=send", "--json"]);
+    assert_eq!(told.json()["claims"]["rooms"], json!({ "a": ["join", "send"] }));
+}
+
+#[test]
+fn what_the_server_would_refuse_is_not_minted() {
+    let place = Place::with(CONFIG);
+    let check = |arguments: &[&str], expected: &str| {
+        let told = place.run(&[&["token", "mint", "--user"], arguments].concat());
+        assert!(!told.success && told.stdout.is_empty(), "{told:?}");
+        assert!(told.stderr.contains(expected), "{}", told.stderr);
+    };
+    check(&[""], "the server would not take this token: the token's \"sub\" \"\" is not 1-256 bytes");
+    check(&["ada", "--info", &format!("{{\"a\":\"{}\"}}", "b".repeat(2_000))], "1024 are the most");
+    check(&["ada", "--ttl", "1h"], "write whole seconds, such as 3600");
+    check(&["ada", "--key", "other"], "leave --key out to sign with `auth.secret`");
+}
+
+#[test]
+fn without_a_secret_nothing_is_verified() {
+    let told = Place::new().run(&["token", "verify", "nonsense"]);
+    assert!(!told.success);
+    assert!(told.stderr.contains("there is no secret to verify with"), "{}", told.stderr);
+    assert!(told.stderr.contains("--config FILE"), "{}", told.stderr);
+}

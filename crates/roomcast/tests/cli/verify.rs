@@ -80,3 +80,10 @@ fn a_line_that_is_no_event_is_named_with_its_fix() {
     let missing = with(HISTORY).run(&["verify", "other.jsonl"]);
     assert!(missing.stderr.contains("can't read other.jsonl"), "{missing:?}");
 }
+
+#[test]
+fn an_empty_history_is_no_success() {
+    let told = with("").run(&["verify", "history.jsonl"]);
+    assert!(!told.success && told.stdout.is_empty());
+    assert!(told.stderr.contains("history.jsonl holds no event"), "{told:?}");
+}

@@ -1,18 +1,20 @@
 //! `roomcast token mint`: signs a token with a secret of the configuration.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use roomcast_protocol::{Pattern, Rights};
+use roomcast_protocol::{Pattern, Rights, Timestamp};
 use roomcast_server::auth::{Algorithm, Signer};
 use serde_json::{Map, Value, json};
 
 use crate::{
+    assembly::{self, Mode},
     commands::{
         layers::{Layers, flag},
-        token::unix_now,
+        token::{no_secret, unix_now},
     },
     config::Auth,
     console,
@@ -37,9 +39,9 @@ pub(super) struct Args {
     user: String,
     /// Rights in the rooms of a pattern: any of join, send, history, presence, or *; may be repeated
     #[arg(long = "room", value_name = "PATTERN=RIGHTS", value_parser = grant)]
-    rooms: Vec<(String, Value)>,
+    rooms: Vec<(String, Vec<String>)>,
     /// Seconds until it expires
-    #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = seconds)]
     ttl: u64,
     /// An object that others see in presence
     #[arg(long, value_name = "JSON", value_parser = object)]
@@ -61,7 +63,7 @@ pub(super) struct Args {
 }
 
 /// `chat:*=join,send`.
-fn grant(text: &str) -> Result<(String, Value), String> {
+fn grant(text: &str) -> Result<(String, Vec<String>), String> {
     let (pattern, rights) =
         text.rsplit_once('=').ok_or("write PATTERN=RIGHTS, such as 'chat:*=join,send'")?;
     Pattern::new(pattern).map_err(|error| error.to_string())?;
@@ -70,8 +72,12 @@ fn grant(text: &str) -> Result<(String, Value), String> {
         Some(unknown) => {
             Err(format!("\"{unknown}\" is no right; there are join, send, history, presence and *"))
         }
-        None => Ok((pattern.into(), rights.into())),
+        None => Ok((pattern.into(), rights)),
     }
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write whole seconds, such as 3600 for an hour".into())
 }
 
 fn object(text: &str) -> Result<Map<String, Value>, String> {
@@ -86,9 +92,14 @@ impl Args {
     /// Prints a token and nothing else, so that a script can use it.
     pub(super) fn run(self) -> Result<(), Failure> {
         let flags = flag("--secret", "auth.secret", self.secret.as_ref());
-        let (config, _) = self.layers.config(flags.into_iter().collect())?;
+        let (config, loaded) = self.layers.config(flags.into_iter().collect())?;
         let claims = self.claims(&config.auth)?;
         let token = self.signer(&config.auth)?.mint(&claims)?;
+        // As it is when it is minted: one that ends at once may be asked for.
+        let minted = Timestamp((claims["iat"].as_u64().unwrap_or_default() * 1_000).saturating_sub(1));
+        assembly::authenticator(Mode::Serve, &config, &loaded)?.verify(&token, minted).map_err(|error| {
+            Failure::said(format!("the server would not take this token: {}", error.message()))
+        })?;
         if self.json {
             console::json(&json!({ "token": token, "expires_at": claims["exp"], "claims": claims }))
         } else {
@@ -105,7 +116,7 @@ impl Args {
             ("iss", auth.issuer.as_ref().map(|issuer| json!(issuer))),
             ("aud", auth.audience.as_ref().map(|audience| json!(audience))),
             ("info", self.info.as_ref().map(|info| json!(info))),
-            ("rooms", (!self.rooms.is_empty()).then(|| self.rooms.iter().cloned().collect())),
+            ("rooms", (!self.rooms.is_empty()).then(|| json!(self.rights()))),
         ];
         for (name, value) in optional {
             if let Some(value) = value {
@@ -115,14 +126,28 @@ impl Args {
         Ok(claims)
     }
 
+    /// All rights of each pattern, however often it is named.
+    fn rights(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut rooms: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (pattern, rights) in &self.rooms {
+            rooms.entry(pattern.as_str()).or_default().extend(rights.iter().map(String::as_str));
+        }
+        rooms
+    }
+
     fn signer(&self, auth: &Auth) -> Result<Signer, Failure> {
         let Some(id) = &self.key else {
-            let secret = auth.secret.as_ref().ok_or_else(no_secret)?;
+            let secret = auth.secret.as_ref().ok_or_else(|| no_secret("sign"))?;
             return Ok(Signer::secret(Algorithm::Hs256, secret.expose())?);
         };
         let Some(key) = auth.keys.iter().find(|key| key.id == *id) else {
             let known: Vec<_> = auth.keys.iter().map(|key| key.id.as_str()).collect();
-            return Err(Failure::said(format!("no [[auth.keys]] has the id \"{id}\"; there are {known:?}")));
+            let help = if known.is_empty() {
+                "leave --key out to sign with `auth.secret`, or add the key to the configuration".into()
+            } else {
+                format!("there are {}", known.join(", "))
+            };
+            return Err(Failure::with_help(format!("no [[auth.keys]] has the id \"{id}\""), help));
         };
         let signer = match (&key.secret, &self.private_key) {
             (Some(secret), _) => Signer::secret(key.algorithm, secret.expose())?,
@@ -143,11 +168,4 @@ impl Args {
 
 fn read(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|error| Failure::said(format!("can't read {}: {error}", path.display())))
-}
-
-fn no_secret() -> Failure {
-    Failure::with_help(
-        "there is no secret to sign with: no `[auth] secret` in the configuration",
-        "write one with `roomcast init`, or name the file with --config FILE",
-    )
 }

@@ -10,7 +10,7 @@ use crate::{
     assembly::{self, Mode},
     commands::{
         layers::{Layers, flag},
-        token::unix_now,
+        token::{no_secret, unix_now},
     },
     config::{PlacedKey, rights_as_words},
     console,
@@ -47,6 +47,9 @@ impl Args {
         let flags = flag("--secret", "auth.secret", self.secret.as_ref());
         let (config, loaded) = self.layers.config(flags.into_iter().collect())?;
         let keys = loaded.token_keys(&config);
+        if keys.is_empty() {
+            return Err(no_secret("verify"));
+        }
         let authenticator = assembly::authenticator(Mode::Serve, &config, &loaded)?;
         let token = if self.token == "-" { from_standard_input()? } else { self.token };
         let now = Timestamp(unix_now().as_millis() as u64);
