@@ -65,10 +65,9 @@ export class Cable {
       isOver = true;
     };
     const link = this.kind.open({ ...to, address: this.#address(to) }, {
-      heard: from.heard,
       message: (envelope) => {
         // A link's own sign of life, every two seconds, tells nobody anything.
-        const isNews = envelope.id || envelope.data.status !== "pong";
+        const isNews = envelope && (envelope.id || envelope.data.status !== "pong");
         if (!isOver && isNews) this.#witness.frame("in", JSON.stringify(envelope), envelope);
         from.message(envelope);
       },

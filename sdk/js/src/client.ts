@@ -39,6 +39,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   const { base = 2000, max = 30_000, retries = Infinity } = options.backoff ?? {};
   const { on, emit } = emitter();
   const server = new URL(String(url ?? "/").replace(/^ws/, "http"), globalThis.location?.href);
+  if (!transports[0]) throw new RoomcastError("no_transport", "transports is empty");
   const session = randomId();
   const seats = new Map<string, Seat>();
   /** Who waits for an answer on this connection. */
@@ -65,12 +66,15 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   let transport = 0;
   let first = 0;
 
-  const flush = (room?: string) => (room ? seats.get(room)?.flush() : seats.forEach((seat) => seat.flush()));
+  /** Sends what waits, of a room or of all. */
+  function flush(room?: string) {
+    if (state !== "online" || !link) return;
+    room ? seats.get(room)?.flush() : seats.forEach((seat) => seat.flush());
+  }
   const sends = createSends(io, ask, flush, queue, bytes);
   const host: Host = {
     io,
     sends,
-    isOnline: () => state === "online",
     ask,
     gone: (room) => seats.delete(room),
   };
@@ -110,7 +114,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     try {
       link = transports[transport]!(
         { address, token, timeout, attempt: ++attempt, websocket, joins },
-        { heard: meanwhile(heard), message: meanwhile(understand), closed: meanwhile(lost) },
+        { message: meanwhile(understand), closed: meanwhile(lost) },
       );
     } catch (error) {
       lost(1006, String(error), true);
@@ -126,9 +130,11 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     return at;
   }
 
-  function welcomed(data: any) {
-    user = data.user;
-    pingMs = data.ping_interval * 1000;
+  /** Told again over HTTP: each time that reading begins anew, and with the first room who the user is. */
+  function welcomed({ user: who = user, ping_interval }: any) {
+    if (state === "online" && user === who) return;
+    user = who;
+    pingMs = ping_interval * 1000;
     first = transport;
     faith = FAITH;
     tries = 0;
@@ -142,36 +148,28 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
 
   // What comes.
 
-  function heard() {
-    heardAt = io.now();
-  }
-
   /** What makes no sense ends the connection, not the application: whose listeners are called later. */
-  function understand(told: Envelope) {
+  function understand(message?: Envelope) {
+    heardAt = io.now();
+    if (message === undefined) return;
     try {
-      message(told);
+      const { type, room, data } = message;
+      const event = type === "system" && data.event;
+      if (type === "ack" || type === "error") answered(message);
+      else if (event === "welcome") welcomed(data);
+      else if (event === "draining") comebackMs = data.reconnect_in * 1000;
+      else if (event === "expiring") refresh();
+      else seats.get(room ?? data.room)?.take(message);
     } catch (error) {
       lost(1006, String(error));
     }
   }
 
-  function message(message: Envelope) {
-    const { type, room, data } = message;
-    const event = type === "system" && data.event;
-    if (type === "ack" || type === "error") answered(message);
-    else if (event === "welcome") welcomed(data);
-    else if (event === "draining") comebackMs = data.reconnect_in * 1000;
-    else if (event === "expiring") refresh();
-    else seats.get(room ?? data.room)?.take(message);
-  }
-
   function answered(message: Envelope) {
     const key = keyOf(message);
-    const heard = answers.get(key);
-    const error = message.type === "error" ? refusal(message) : undefined;
+    const heard: Heard = answers.get(key) ?? ((error) => error && emit("error", error));
     answers.delete(key);
-    if (heard) heard(error, message.data);
-    else if (error) emit("error", error);
+    message.type === "ack" ? heard(undefined, message.data) : heard(refusal(message));
   }
 
   /** A token that fails to come, or is refused, is noticed when the old one ends. */
@@ -272,7 +270,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
       let seat = seats.get(name);
       if (!seat) {
         seats.set(name, (seat = createSeat(host, name, options)));
-        state === "idle" ? connect() : seat.flush();
+        state === "idle" ? connect() : flush(name);
       }
       return seat.room;
     },

@@ -8,6 +8,8 @@ export type ErrorCode =
   | "unavailable" | "not_durable"
   /** Not connected; what is only for those who are there now isn't kept. */
   | "offline"
+  /** `transports` is empty. */
+  | "no_transport"
   /** As many sends wait as may. */
   | "queue_full"
   /** No answer for as long as the server knows an id: it has the message or not, and would not notice a repeat. */

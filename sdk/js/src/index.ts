@@ -11,5 +11,5 @@ export type * from "./types.js";
 export { events, poll, websocket };
 
 /** A client of the server at `url` (http or ws, this page's server unless given). Connects when a room is asked for. */
-export const connect = (url?: string | URL, options: Options = {}): Client =>
-  createClient(io, url, { transports: [websocket, events, poll], ...options });
+export const connect = (url?: string | URL, { transports = [websocket, events, poll], ...options }: Options = {}): Client =>
+  createClient(io, url, { transports, ...options });

@@ -60,9 +60,8 @@ export interface To {
 
 /** Whom a link tells. Never called from within `open` or `send`. */
 export interface From {
-  /** Something came, if only a sign of life. */
-  heard(): void;
-  message(message: Envelope): void;
+  /** What came; nothing is a sign of life. */
+  message(message?: Envelope): void;
   /** The link is over; with a close code of the protocol, 1006 if it just broke. */
   closed(code: number, reason: string): void;
 }

@@ -4,11 +4,13 @@
  * | seat | join's ack | `reset` | message | a hole in the log | connection lost |
  * |---|---|---|---|---|---|
  * | out: neither | | | passed over | | |
- * | `joining` | `seated`; still `joining` if it says `reset` | told, `seated` | passed over | | out |
+ * | `joining`: asked | `seated`; due if it says `reset` | passed over | passed over | | out |
+ * | `joining`: due | | told, `seated` | passed over | | out |
  * | `seated` | | told | told | kept in `early`, asks for it once: both | out |
- * | both | `seated` | told, `seated` | told | kept in `early` | out |
+ * | both | `seated`; due if it says `reset` | told, `seated` if due | told | kept in `early` | out |
  *
- * A hole that is still there when the server has been asked, from `mendedFrom`, is a gap.
+ * A hole that is still there when the server has been asked, from `mendedFrom`, is a gap. One in the versions of the
+ * roster is asked for in the same way: what answers a join tells all members.
  *
  * Whoever is out while connected joins again where it was.
  */
@@ -30,8 +32,6 @@ const TYPING_EVERY_MS = 1000;
 export interface Host {
   io: Io;
   sends: Sends;
-  /** Whether requests may go out. */
-  isOnline(): boolean;
   /** Writes a request. Answers whether there was room for it. */
   ask(request: Request, heard?: Heard, text?: string): boolean;
   /** The room is left or denied. */
@@ -43,7 +43,7 @@ export interface Seat {
   room: Room<any, any>;
   /** A `join` from where the reader is. */
   start(): Request;
-  /** Asks for what may be asked for now: to be in the room, or what senders wait for. */
+  /** Online: asks for what may be asked for now, to be in the room, or what senders wait for. */
   flush(): void;
   take(message: Envelope): void;
   lost(): void;
@@ -59,21 +59,22 @@ const read = (at: Position | string | undefined): Position | undefined => {
   return { epoch, seq: +seq };
 };
 
-export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: string, options: JoinOptions<any>): Seat {
+export function createSeat({ io, sends, ask, gone }: Host, name: string, options: JoinOptions<any>): Seat {
   const { on, emit } = emitter();
   const early = new Map<number, Envelope>();
-  let { state: shown } = options;
   let state: RoomState = "joining";
   let why: RoomcastError | undefined;
   /** Where the reader is, and where the application is told to be. */
   let place = read(options.since);
   let position = place;
-  let joining = false;
+  /** A join is on its way, or after its ack a reset. */
+  let joining: false | "asked" | "due" = false;
   let seated = false;
   /** From where the last hole was asked for. */
   let mendedFrom: number | undefined;
   let members = new Map<string, Member<any>>();
   let count = 0;
+  let version: number | undefined;
   let typedAt = -Infinity;
 
   const enter = (next: RoomState, info: object) => {
@@ -85,17 +86,17 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
 
   // Being in the room.
 
-  const start = () =>
-    request("join", { since: written(place), last: options.last, presence: options.presence, state: shown });
+  const start = () => request("join", { ...options, since: written(place) });
 
   function flush() {
-    if (!isOnline() || sends.isHeld(name)) return;
+    if (sends.isHeld(name)) return;
     if (seated) sends.flush(name);
-    else if (!joining) join();
+    else join();
   }
 
   function join() {
-    joining = true;
+    if (joining) return;
+    joining = "asked";
     ask(start(), (error, data) => {
       if (why) return;
       if (error) refused(error);
@@ -111,18 +112,20 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
   }
 
   function joined(data: any) {
-    early.clear();
-    if (data.members) roster({ ...data, event: "sync" });
+    if (data.members) roster(data);
     // The place is kept until the reset is told: nobody may take the head for where they have been.
-    if (!data.reset) sit({ epoch: data.epoch, seq: data.from }, data.recovered);
+    if (data.reset) joining = "due";
+    else sit({ epoch: data.epoch, seq: data.from }, data.recovered);
   }
 
   function sit(at: Position, recovered: boolean) {
     joining = false;
     seated = true;
-    // A place that was asked for may have been passed meanwhile.
-    if (state !== "live" || place!.epoch !== at.epoch || at.seq > place!.seq) move(at);
-    if (state !== "live") enter("live", { recovered });
+    // Whoever is live has passed the place that was asked for, or is there.
+    if (state !== "live") {
+      move(at);
+      enter("live", { recovered });
+    }
     flush();
   }
 
@@ -163,9 +166,10 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
 
   function system(data: any) {
     if (data.event === "kicked") end("denied", new RoomcastError(data.code ?? "kicked", data.reason));
-    if (data.event !== "reset") return;
+    // One that nobody here waits for is of the life before the room was left.
+    if (data.event !== "reset" || !(seated || joining === "due")) return;
     gap(data);
-    if (joining) sit(place!, false);
+    if (joining === "due") sit(place!, false);
   }
 
   /** Messages are missing before this one: asks for them once, then tells that they are lost. */
@@ -176,7 +180,6 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
       return take(message);
     }
     if (early.size < EARLY_MAX) early.set(seq, message);
-    if (joining) return;
     mendedFrom = from;
     join();
   }
@@ -191,10 +194,12 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
   }
 
   function roster(data: any) {
-    const { event, v, count: all, ...member } = data;
+    const { event, v, count: all, members: whole, ...member } = data;
+    if (member.user && v > version! + 1) return join();
+    version = v;
     count = all;
-    if (event === "sync") members = new Map(data.members.map((member: Member) => [member.user, member]));
-    else if (event === "count") members.clear();
+    if (event === "count") members.clear();
+    else if (!member.user) members = new Map(whole.map((member: Member) => [member.user, member]));
     else if (event === "leave") members.delete(member.user);
     else members.set(member.user, member);
     emit("presence", room.presence.members);
@@ -223,7 +228,7 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
         return count;
       },
       set(state) {
-        shown = state;
+        options = { ...options, state };
         if (seated || joining) ask(request("presence", { state }));
       },
       on: (_, listener) => on("presence", listener),
@@ -232,8 +237,8 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
     async send(type: string, data: any, { id, signal, volatile }: SendOptions & { volatile?: boolean } = {}): Promise<any> {
       if (!volatile) {
         const asked = request(type, data, id);
-        const { seq, epoch, timestamp, duplicate = false } = await send(asked, signal);
-        return { id: asked.id, seq, epoch, timestamp, duplicate };
+        const { status, room, ...ack } = await send(asked, signal);
+        return { duplicate: false, ...ack, id: asked.id };
       }
       const asked = { type, room: name, data, volatile };
       const text = sends.encode(asked);
@@ -253,7 +258,7 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
     },
     leave() {
       if (why) return;
-      if (isOnline()) ask(request("leave"));
+      if (seated || joining) ask(request("leave"));
       end("left", new RoomcastError("left", `${name} was left`));
     },
     async *[Symbol.asyncIterator]() {
@@ -287,7 +292,6 @@ export function createSeat({ io, sends, isOnline, ask, gone }: Host, name: strin
     take,
     lost() {
       joining = seated = false;
-      mendedFrom = undefined;
       typedAt = -Infinity;
       if (state === "live") enter("joining", {});
     },

@@ -10,8 +10,6 @@ import { keyOf, type Heard, type Request } from "./link.js";
 const WINDOW = 64;
 /** A server knows an id for five minutes; some of it is for the way. */
 const KNOWN_MS = 290_000;
-/** A timer may be so much early. */
-const EARLY_MS = 5;
 
 /** A request without an answer. */
 interface Letter {
@@ -39,15 +37,18 @@ export function createSends(
 ) {
   /** Oldest first. */
   const letters = new Map<string, Letter>();
-  /** Until when nothing is sent to a room, or by the name "" to any. */
-  const holds = new Map<string, number>();
+  /** Timers: as long as there is one nothing is sent to its room, or by the name "" to any. */
+  const holds = new Map<string, unknown>();
 
-  const isHeld = (room: string) => io.now() < holds.get(room)!;
+  const isHeld = (room: string) => holds.has(room);
 
   function hold(room: string, { retryAfter }: RoomcastError) {
-    const ms = retryAfter * 1000;
-    holds.set(room, io.now() + ms - EARLY_MS);
-    io.after(ms, () => flush(room));
+    const over = () => {
+      holds.delete(room);
+      flush(room);
+    };
+    io.cancel(holds.get(room));
+    holds.set(room, io.after(retryAfter * 1000, over));
   }
 
   function answered(letter: Letter, error?: RoomcastError, data?: any) {
@@ -60,9 +61,8 @@ export function createSends(
       if (!error && !data) return;
       letters.delete(key);
     }
-    error || !data ? letter.failed(error ?? letter.over) : letter.done(data);
-    // Where nothing was heard there is no connection.
-    if (error || data) flush(request.room);
+    data ? letter.done(data) : letter.failed(error ?? letter.over);
+    flush(request.room);
   }
 
   /** The message as it is sent; a server would end the connection of who sends a larger one. */
@@ -78,7 +78,10 @@ export function createSends(
     encode,
     isHeld,
     /** On a new connection all begins anew. */
-    release: () => holds.clear(),
+    release() {
+      holds.forEach(io.cancel);
+      holds.clear();
+    },
     /** Resolves with the answer's data. */
     send(request: Request, signal?: AbortSignal) {
       const over = new AbortController();

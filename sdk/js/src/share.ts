@@ -87,7 +87,7 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
 
     function hear(message: Envelope) {
       if (isSystem(message, "welcome")) {
-        if (welcome) return;
+        if (welcome?.data.user) return;
         welcome = message;
       }
       reader.hear(message);
@@ -148,9 +148,10 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
             joins: () => (welcome ? mine.joins() : to.joins()),
           },
           {
-            heard: from.heard,
             message(message) {
               if (signal.aborted) return;
+              from.message();
+              if (!message) return;
               mine.message(message);
               if (mine.tabs.size > 1 && !isSystem(message, "expiring")) post({ n: leader, message });
               hear(message);
@@ -188,7 +189,7 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
         post({ tab });
       }
       if (n !== leader) return n > leader && leader && comeAnew();
-      from.heard();
+      from.message();
       if (message) hear(message);
       if (over) over[0] ? closed(over[0], over[1]!) : comeAnew();
     }

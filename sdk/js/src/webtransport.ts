@@ -94,7 +94,6 @@ export const webtransport: Transport = (to, from) => {
   function told(bytes: Uint8Array) {
     if (isOver) return;
     pings = 0;
-    from.heard();
     let message: Envelope;
     try {
       message = JSON.parse(new TextDecoder().decode(bytes));

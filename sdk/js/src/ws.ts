@@ -9,5 +9,5 @@ export type * from "./types.js";
 export { websocket };
 
 /** A client of the server at `url` (http or ws, this page's server unless given). Connects when a room is asked for. */
-export const connect = (url?: string | URL, options: Options = {}): Client =>
-  createClient(io, url, { transports: [websocket], ...options });
+export const connect = (url?: string | URL, { transports = [websocket], ...options }: Options = {}): Client =>
+  createClient(io, url, { transports, ...options });

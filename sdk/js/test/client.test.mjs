@@ -286,3 +286,9 @@ test("a page that is put aside lets go of its connection, and comes back", async
   equal(link().last("join").data.since, "e.6");
   equal(room.state, "joining");
 });
+
+test("without a transport there is no client", async () => {
+  throws(() => bench({}, []), { code: "no_transport" });
+  const { connect } = await import("../dist/index.js");
+  equal(connect("http://localhost:8000", { transports: undefined }).state, "idle", "those there are");
+});

@@ -10,7 +10,7 @@ import { settled, virtualIo } from "./bench.mjs";
 const { deepEqual, equal } = assert;
 
 /** A client over `transport`, and what it asks of its server: each request is answered by the test. */
-function bench(t, transport) {
+function bench(t, transport, options) {
   const { fetch } = globalThis;
   t.after(() => (client.close(), (globalThis.fetch = fetch)));
   const asked = [];
@@ -42,7 +42,7 @@ function bench(t, transport) {
       });
     });
   const { io, pass } = virtualIo(0);
-  const client = createClient(io, "http://localhost:8000", { transports: [transport] });
+  const client = createClient(io, "http://localhost:8000", { transports: [transport], ...options });
   const reads = () => asked.filter(({ line }) => line === "GET /events" || line === "GET /poll");
   return { client, pass, asked, reads, last: () => reads().at(-1) };
 }
@@ -57,7 +57,7 @@ const answer = (transport, request, ...rooms) =>
 
 /** The first request that reads is answered for these rooms. */
 async function online(t, transport, ...rooms) {
-  const it = bench(t, transport);
+  const it = bench(t, transport, typeof rooms[0] === "object" ? rooms.shift() : {});
   const all = rooms.map((room) => it.client.room(room));
   await settled();
   await answer(transport, it.last(), ...rooms);
@@ -149,3 +149,61 @@ test("what waits behind a message that is to go again doesn't go first", async (
   await pass(1_000);
   deepEqual(posts().slice(1).map(({ body }) => body.map(({ id }) => id)), [["one", "two"]]);
 });
+
+test("at most a hundred go in one body, and no more of what is for those there now waits", async (t) => {
+  const { rooms, asked } = await online(t, poll, "r");
+  const posts = () => asked.filter(({ line }) => line === "POST /rooms/r/messages");
+  const move = () => rooms[0].send("cursor", {}, { volatile: true }).then(() => "written", ({ code }) => code);
+  equal(await move(), "written");
+  const moves = await Promise.all(Array.from({ length: 101 }, move));
+  deepEqual([moves.slice(0, 100).every((each) => each === "written"), moves[100]], [true, "offline"]);
+  for (let n = 0; n < 50; n++) rooms[0].send("text", {}, { id: `${n}` }).catch(() => {});
+  await settled();
+  await posts()[0].json([{ status: "delivered" }]);
+  await posts()[1].json(posts()[1].body.map(() => ({ status: "delivered" })));
+  deepEqual(posts().map(({ body }) => body.length), [1, 100, 50]);
+  equal(await move(), "written");
+});
+
+test("a state is told after the one before it, and only the newest of those that wait", async (t) => {
+  const { rooms, asked } = await online(t, poll, "r");
+  const posts = (what) => asked.filter(({ line }) => line === `POST /rooms/r/${what}`);
+  for (let n = 0; n < 4; n++) {
+    rooms[0].presence.set({ n });
+    rooms[0].typing(n % 2 === 0);
+    await settled();
+  }
+  equal(posts("presence").length + posts("typing").length, 2);
+  await posts("presence")[0].json({ status: "ok" });
+  await posts("typing")[0].json({ status: "ok" });
+  deepEqual(posts("presence").map(({ body }) => body.state.n), [0, 3]);
+  deepEqual(posts("typing").map(({ body }) => body.typing), [true, false]);
+});
+
+for (const [name, transport] of Object.entries({ events, poll })) {
+  test(`${name}: who the client is is known with the first room that is read`, async (t) => {
+    const { client, last } = bench(t, transport);
+    const states = [];
+    client.on("state", (state) => states.push([state, client.user].join(" ").trim()));
+    client.room("r").leave();
+    await settled();
+    await last().refuse(400, "bad_request");
+    const room = client.room("s");
+    await settled();
+    await answer(transport, last(), "s");
+    deepEqual([client.user, room.state, states], ["ada", "live", ["connecting", "online", "online ada"]]);
+    room.leave();
+    await settled();
+    await last().refuse(400, "bad_request");
+    deepEqual([client.user, states.length], ["ada", 3]);
+  });
+
+  test(`${name}: a request to read anew that has no answer in time ends the link`, async (t) => {
+    const { client } = await online(t, transport, { timeout: 50 }, "r");
+    const alive = setInterval(() => {}, 1_000);
+    t.after(() => clearInterval(alive));
+    const waiting = new Promise((then) => client.on("state", (state, { error }) => then([state, error?.code])));
+    client.room("s");
+    deepEqual(await waiting, ["waiting", "offline"]);
+  });
+}

@@ -491,3 +491,37 @@ test("what is kept of a send's signal goes with its answer", async () => {
   link().ack(link().last("text"), { seq: 6, epoch: "e", timestamp: 1 });
   equal((await second).seq, 6);
 });
+
+test("a reset of a room's life before it was left is none of the next one", async () => {
+  const { client, room, link } = await joined({});
+  const old = client.room("s", { since: "x.1" });
+  link().joined("s", { epoch: "f", from: 9, reset: "epoch" });
+  old.leave();
+  const seen = recording(client.room("s", { since: "f.7" }));
+  link().system("reset", { reason: "epoch", epoch: "f", seq: 9 }, "s");
+  link().joined("s", { epoch: "f", from: 7, recovered: true });
+  link().message("s", 8);
+  await settled();
+  deepEqual([seen, room.state], [["live true", 8], "live"]);
+});
+
+test("a hole in the roster's versions is asked for", async () => {
+  const { room, link, seen } = await joined();
+  const joins = () => link().ids("join").length;
+  const say = (data) => link().say({ type: "presence", room: "r", data });
+  const users = () => room.presence.members.map(({ user }) => user).join();
+  say({ event: "sync", v: 7, count: 1, members: [{ user: "ada" }] });
+  say({ event: "join", v: 8, user: "bob", count: 2 });
+  deepEqual([users(), joins()], ["ada,bob", 1]);
+  say({ event: "leave", v: 10, user: "bob", count: 2 });
+  say({ event: "join", v: 12, user: "eve", count: 3 });
+  equal(joins(), 2, "once");
+  link().joined("r", { recovered: true, v: 12, count: 3, members: [{ user: "ada" }, { user: "cid" }, { user: "eve" }] });
+  say({ event: "leave", v: 13, user: "cid", count: 2 });
+  deepEqual([users(), room.presence.count, joins()], ["ada,eve", 2, 2]);
+  say({ event: "count", v: 200, count: 101 });
+  say({ event: "sync", v: 300, count: 1, members: [{ user: "ada" }] });
+  say({ event: "join", v: 301, user: "bob", count: 2 });
+  await settled();
+  deepEqual([users(), joins(), seen], ["ada,bob", 2, []]);
+});

@@ -87,7 +87,6 @@ class Connection {
     this.out.push(() => {
       if (!this.isOpen) return;
       if (message.type === "ack" && message.data.from !== undefined) this.joining.delete(message.room);
-      this.from.heard();
       this.from.message(JSON.parse(JSON.stringify(message)));
     });
   }

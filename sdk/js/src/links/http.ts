@@ -21,12 +21,12 @@ export const overHttp =
   (to, from) => {
     /** Joins without an answer. */
     const joins = new Map<string, Request>();
-    const letters = new Map<string, [text: string, request: Request][]>();
+    /** What waits to be posted, by path. */
+    const queues = new Map<string, [text: string, request: Request][]>();
     let ping: Request | undefined;
     let { token } = to;
     let current: AbortController | undefined;
     let next: AbortController | undefined;
-    let isOpen = false;
     let isDue = false;
     let isOver = false;
 
@@ -57,11 +57,11 @@ export const overHttp =
       throw `HTTP ${response.status}`;
     }
 
-    /** Does something by one request, and tells all who asked for it what becomes of it. */
+    /** Does something by one request, and tells all who asked for it what becomes of it. Answers a refusal for now. */
     async function act(all: Request[], path: string, body: string | null, query?: Query) {
       try {
         const init = { method: body ? "POST" : "GET", body, signal: AbortSignal.timeout(to.timeout) };
-        const response = await request(`/rooms/${all[0]!.room}/${path}`, init, query);
+        const response = await request(path, init, query);
         const data = await dataOf(response);
         if (response.status === 401) return refuse(data);
         let later: unknown;
@@ -76,19 +76,32 @@ export const overHttp =
       }
     }
 
-    const post = (asked: Request) => act([asked], asked.type, JSON.stringify(asked.data));
+    /** Writes to a room. Of its typing and presence only the newest counts. Answers whether there was room for it. */
+    function post(text: string, asked: Request) {
+      const { room, type, data, volatile } = asked;
+      const isState = type === "typing" || type === "presence";
+      const path = `/rooms/${room}/${isState ? type : "messages"}`;
+      const queue = queues.get(path) ?? [];
+      if (volatile && queue.length >= BATCH_MAX) return false;
+      if (isState) queue.length = 0;
+      if (!queues.has(path)) queueMicrotask(() => run(path, queue, isState));
+      queues.set(path, queue);
+      queue.push([isState ? JSON.stringify(data) : text, asked]);
+      return true;
+    }
 
     /** One after the other, so that order holds; what gathers meanwhile goes in one body. */
-    async function publish(room: string, waiting: [string, Request][]) {
-      while (waiting.length && !isOver) {
+    async function run(path: string, queue: [string, Request][], isState: boolean) {
+      while (queue.length && !isOver) {
         let bytes = 0;
-        const end = waiting.findIndex(([text], n) => (bytes += text.length * 3) > BATCH_BYTES_MAX && n);
-        const batch = waiting.splice(0, end < 0 ? BATCH_MAX : end);
-        const later = await act(batch.map(([, asked]) => asked), "messages", `[${batch.map(([text]) => text)}]`);
+        const end = queue.slice(0, BATCH_MAX).findIndex(([text], n) => (bytes += text.length * 3) > BATCH_BYTES_MAX && n);
+        const batch = queue.splice(0, end < 0 ? BATCH_MAX : end);
+        const texts = `${batch.map(([text]) => text)}`;
+        const later = await act(batch.map(([, asked]) => asked), path, isState ? texts : `[${texts}]`);
         // What waits comes back as well, else it would go before what is to go again.
-        if (later) for (const [, asked] of waiting.splice(0)) tell("error", later, asked);
+        if (later) for (const [, asked] of queue.splice(0)) tell("error", later, asked);
       }
-      letters.delete(room);
+      queues.delete(path);
     }
 
     const goodbye = (room: string) => request(`/rooms/${room}/presence`, { method: "DELETE", keepalive: true }).catch(() => {});
@@ -105,6 +118,7 @@ export const overHttp =
       if (isOver) return;
       next?.abort();
       const mine = (next = new AbortController());
+      AbortSignal.timeout(to.timeout).addEventListener("abort", () => next === mine && broken("no answer in time"));
       const all = to.joins();
       // A stream takes one `last` for all its rooms: those of another one wait until these have places.
       const last = all.find(({ data }) => !data.since)?.data.last;
@@ -132,8 +146,8 @@ export const overHttp =
       try {
         for await (const told of read(get)) {
           if (mine.signal.aborted) return;
-          from.heard();
-          if (told) told.data.event === "welcome" && told.type === "system" ? welcome(told.data) : message(told);
+          if (!told) from.message();
+          else told.data.event === "welcome" && told.type === "system" ? welcome(told.data) : message(told);
         }
         throw "the stream ended";
       } catch (error) {
@@ -150,13 +164,11 @@ export const overHttp =
     }
 
     function welcomed({ rooms, ...data }: any) {
-      from.heard();
       // What is asked for upon `welcome` is answered from it.
       isDue = true;
       // A stream tells how often it shows that it is alive; one time may be late.
       const ping_interval = 2 * (data.ping_interval ?? 15);
-      if (!isOpen) tell("system", { ...data, ping_interval, event: "welcome" });
-      isOpen = true;
+      tell("system", { ...data, ping_interval, event: "welcome" });
       isDue = false;
       for (const { room, data } of to.joins()) {
         const told = rooms[room!];
@@ -168,7 +180,7 @@ export const overHttp =
           const recovered = since === `${told.epoch}.${told.from}`;
           tell("ack", { ...told, recovered, reset: since && !recovered }, join);
           // The state may have been set after the join.
-          if (data.state && data.presence !== false) post({ type: "presence", room: room!, data: { state: data.state } });
+          if (data.state && data.presence !== false) post("", { type: "presence", room: room!, data: { state: data.state } });
         }
       }
       if (ping) tell("ack", {}, ping);
@@ -187,24 +199,19 @@ export const overHttp =
       send(text, asked) {
         const { type, data } = asked;
         const room = asked.room!;
-        if (type === "typing" || type === "presence") post(asked);
-        else if (type === "history") act([asked], "messages", null, data);
+        if (type === "history") act([asked], `/rooms/${room}/messages`, null, data);
         else if (type === "join") joins.set(room, asked), readAnew();
         else if (type === "leave") joins.delete(room), goodbye(room), readAnew();
         else if (type === "auth") (token = data.token), readAnew();
         else if (type === "ping") (ping = asked), readAnew();
-        else {
-          const waiting = letters.get(room) ?? [];
-          if (!letters.has(room)) queueMicrotask(() => publish(room, waiting));
-          letters.set(room, waiting);
-          waiting.push([text, asked]);
-        }
+        else return post(text, asked);
         return true;
       },
       close(code) {
         isOver = true;
         if (code === 1000) for (const { room } of to.joins()) goodbye(room!);
-        for (const each of [current, next]) each?.abort();
+        current?.abort();
+        next?.abort();
       },
     };
   };

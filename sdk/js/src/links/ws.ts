@@ -14,7 +14,6 @@ export const websocket: Transport = (to, from) => {
     } catch {
       return from.closed(1006, "no JSON");
     }
-    from.heard();
     from.message(message);
   };
   socket.onclose = ({ code, reason }) => from.closed(code, reason);
