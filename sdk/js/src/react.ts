@@ -21,9 +21,9 @@ const useClient = (): Client => {
 };
 
 /** What something outside of React tells, the last of it. */
-function useTold<T>(begin: (tell: (value: T) => void) => Off, first: T, source: unknown): T {
+function useTold<T>(begin: (tell: (value: T) => void) => Off, first: () => T, source: unknown): T {
   const { subscribe, get } = useMemo(() => {
-    let value = first;
+    let value = first();
     return {
       get: () => value,
       subscribe: (changed: () => void) =>
@@ -33,30 +33,62 @@ function useTold<T>(begin: (tell: (value: T) => void) => Off, first: T, source: 
         }),
     };
   }, [source]);
-  return useSyncExternalStore(subscribe, get, () => first);
+  return useSyncExternalStore(subscribe, get, get);
 }
 
 const nothing: Off = () => {};
+const none: readonly never[] = [];
+
+/** What can be read at any time, and changes with events. */
+function useRead<T>(source: { on(event: any, changed: () => void): Off } | undefined, events: string[], get: () => T, first: T): T {
+  const subscribe = useCallback(
+    (changed: () => void) => {
+      const offs = events.map((event) => source?.on(event, changed));
+      return () => offs.forEach((off) => off?.());
+    },
+    [source],
+  );
+  // What a server has rendered is taken over as it is, though a part of the page may have connected by then.
+  return useSyncExternalStore(subscribe, get, () => first);
+}
 
 /** How the client stands. */
 export function useConnection(): ClientState {
   const client = useClient();
-  const begin = (tell: (state: ClientState) => void) => {
-    tell(client.state);
-    return client.on("state", tell);
-  };
-  return useTold(begin, client.state, client);
+  return useRead(client, ["state"], () => client.state, "idle");
 }
 
-/** Who holds which room: the last one to let go of it leaves. */
-const held = new WeakMap<Room<any, any>, number>();
+/** What the components that show a room have in common: the last one to let go of it leaves. */
+interface Shelf {
+  holders: number;
+  keep: number;
+  /** The newest. A new array each time. */
+  messages: readonly Message<any>[];
+}
 
-function hold(room: Room<any, any>): Off {
-  held.set(room, (held.get(room) ?? 0) + 1);
+const shelves = new WeakMap<Room<any, any>, Shelf>();
+
+/** Begins with the join, before React has looked at the room: nothing that comes at once is missed. */
+function gather(room: Room<any, any>): Shelf {
+  const shelf: Shelf = { holders: 0, keep: 0, messages: none };
+  room.on("*", (message) => {
+    if (message.seq) shelf.messages = newest(shelf.keep, [...shelf.messages, message]);
+  });
+  room.on("gap", () => (shelf.messages = none));
+  shelves.set(room, shelf);
+  return shelf;
+}
+
+const newest = <T>(count: number, all: readonly T[]) => all.slice(Math.max(all.length - count, 0));
+
+function hold(room: Room<any, any>, keep: number): Off {
+  const shelf = shelves.get(room) ?? gather(room);
+  shelf.holders++;
+  shelf.keep = Math.max(shelf.keep, keep);
   return () => {
-    held.set(room, held.get(room)! - 1);
+    shelf.holders--;
     // Whoever mounts in the same turn takes it over.
-    queueMicrotask(() => held.get(room) || room.leave());
+    queueMicrotask(() => shelf.holders || room.leave());
   };
 }
 
@@ -64,7 +96,7 @@ export interface RoomView<M, S> {
   /** The room, once the component is mounted. */
   room: Room<M, S> | undefined;
   state: RoomState;
-  /** The newest messages; none from before a gap. */
+  /** The newest messages that the room keeps; none from before a gap. */
   messages: readonly Message<M>[];
 }
 
@@ -74,27 +106,18 @@ export function useRoom<M extends Payloads<M> = AnyPayloads, S = AnyState>(
   { keep = 100, ...options }: JoinOptions<S> & { keep?: number } = {},
 ): RoomView<M, S> {
   const client = useClient();
-  const [room, setRoom] = useState<Room<M, S>>();
+  const [held, setHeld] = useState<{ client: Client; room: Room<M, S> }>();
   useEffect(() => {
-    const joined = client.room<M, S>(name, options);
-    setRoom(joined);
-    return hold(joined);
+    const room = client.room<M, S>(name, options);
+    setHeld({ client, room });
+    return hold(room, keep);
   }, [client, name]);
-  const stateOf = (tell: (state: RoomState) => void) => {
-    if (!room) return nothing;
-    tell(room.state);
-    return room.on("state", tell);
-  };
-  const messagesOf = (tell: (messages: Message<M>[]) => void) => {
-    if (!room) return nothing;
-    let all: Message<M>[] = [];
-    const offs = [
-      room.on("*", (message) => tell((all = [...all, message].slice(-keep)))),
-      room.on("gap", () => tell((all = []))),
-    ];
-    return () => offs.forEach((off) => off());
-  };
-  return { room, state: useTold(stateOf, "joining", room), messages: useTold(messagesOf, [] as Message<M>[], room) };
+  // Until the effect has run the room is still the one before.
+  const room = held?.client === client && held.room.name === name ? held.room : undefined;
+  const state = useRead<RoomState>(room, ["state"], () => room?.state ?? "joining", "joining");
+  const all = useRead<readonly Message<any>[]>(room, ["*", "gap"], () => (room ? shelves.get(room)!.messages : none), none);
+  const messages = useMemo(() => newest(keep, all), [keep, all]) as Message<M>[];
+  return { room, state, messages };
 }
 
 /** Who is in the room. */
@@ -104,7 +127,7 @@ export function usePresence<S>(room: Room<any, S> | undefined): readonly Member<
     tell(room.presence.members);
     return room.presence.on("change", tell);
   };
-  return useTold(begin, [] as Member<S>[], room);
+  return useTold(begin, () => room?.presence.members ?? [], room);
 }
 
 /** Who types, and a function to call at every key. */
@@ -128,5 +151,5 @@ export function useTyping(room: Room<any, any> | undefined): [authors: readonly 
     };
   };
   const typing = useCallback((on?: boolean) => room?.typing(on), [room]);
-  return [useTold(begin, [] as string[], room), typing];
+  return [useTold<string[]>(begin, () => [], room), typing];
 }
