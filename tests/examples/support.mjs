@@ -46,8 +46,13 @@ export async function run(program, ...words) {
   return Promise.race([addressIn(child.stdout), exited.then(([code]) => assert.fail(`${program} ended with ${code}`))]);
 }
 
-/** With EXAMPLES_SHOTS=DIR each page is kept as a picture, for people to look at. */
+/** A page must fit a phone. With EXAMPLES_SHOTS=DIR it is kept as a picture, for people to look at. */
 export async function look(page, name) {
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 360, height: 640 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 360, `${name} is ${wide} pixels wide on a screen of 360`);
+  await page.setViewportSize(size);
   const folder = process.env.EXAMPLES_SHOTS;
   if (folder) await page.screenshot({ path: `${folder}/${name}.png` });
 }
