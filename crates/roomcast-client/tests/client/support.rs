@@ -363,7 +363,7 @@ impl Roster {
             Change::Sync { members } => {
                 self.0 = members.into_iter().map(|member| (member.user.clone(), member)).collect();
             }
-            Change::Count | Change::Other => {}
+            _ => {}
         }
     }
 

@@ -6,6 +6,7 @@ use roomcast_protocol::Close;
 
 /// How a connection ended, as its driver saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Loss {
     /// It could not be opened, or ended without a Close frame (what a browser calls 1006), and why.
     Broken(String),

@@ -98,6 +98,7 @@ pub struct Presence {
 /// What changed in a roster.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Change {
     /// A user's first session came.
     Join(Member),

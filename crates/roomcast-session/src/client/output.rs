@@ -11,6 +11,7 @@ use super::{
 
 /// How a client stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Status {
     /// It tries to connect; the first try is 1.
     Connecting {

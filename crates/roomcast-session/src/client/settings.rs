@@ -30,6 +30,7 @@ pub enum Transport {
 
 /// Why a token is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Why {
     /// To connect.
     Connect,

@@ -285,7 +285,7 @@ impl Run {
             Status::Connected { user, .. } => json!({"online": {"user": user}}),
             Status::Waiting { retry_in, .. } => json!({"waiting": {"ms": retry_in.as_millis() as u64}}),
             Status::Ended(_) if !self.is_closed.get() => json!({"closed": {}}),
-            Status::Connecting { .. } | Status::Ended(_) => return,
+            _ => return,
         };
         self.told.borrow_mut().push(told);
     }
@@ -300,6 +300,7 @@ fn word(why: Why) -> &'static str {
         Why::Connect => "connect",
         Why::Expiring => "expiring",
         Why::Expired => "expired",
+        _ => panic!("the traces have no word for {why:?}"),
     }
 }
 

@@ -104,7 +104,6 @@ impl Server {
         let mut was_connected = false;
         loop {
             match &*status.borrow_and_update() {
-                Status::Connecting { .. } => {}
                 Status::Connected { .. } => was_connected = true,
                 Status::Waiting { cause, .. } if !was_connected => {
                     return Failure::with_help(
@@ -116,6 +115,7 @@ impl Server {
                     anstream::eprintln!("{cause}; trying again in {:.1} s", retry_in.as_secs_f64());
                 }
                 Status::Ended(ended) => return Failure::said(ended.reason.clone()),
+                _ => {}
             }
             if status.changed().await.is_err() {
                 return Failure::said("the client has stopped");

@@ -106,7 +106,7 @@ fn presence_text(presence: &Presence) -> Option<String> {
             Some(format!("{count} here: {}", users.join(", ")))
         }
         Change::Sync { .. } | Change::Count => Some(format!("{count} here")),
-        Change::Update(_) | Change::Other => None,
+        _ => None,
     }
 }
 
