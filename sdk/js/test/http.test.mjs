@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { createClient } from "../dist/client.js";
+import { eventsource } from "../dist/eventsource.js";
 import { events } from "../dist/links/events.js";
 import { poll } from "../dist/links/poll.js";
 import { settled, virtualIo } from "./bench.mjs";
@@ -207,3 +208,79 @@ for (const [name, transport] of Object.entries({ events, poll })) {
     deepEqual(await waiting, ["waiting", "offline"]);
   });
 }
+
+/** A page whose event sources say what the case needs. */
+function sources(t) {
+  const { EventSource } = globalThis;
+  t.after(() => (globalThis.EventSource = EventSource));
+  const all = [];
+  globalThis.EventSource = class extends EventTarget {
+    CLOSED = 2;
+    readyState = 0;
+
+    constructor(url) {
+      super();
+      this.path = url.pathname;
+      this.query = url.searchParams;
+      all.push(this);
+    }
+
+    close() {
+      this.readyState = this.CLOSED;
+    }
+
+    async say(name, message) {
+      this.dispatchEvent(Object.assign(new Event(name), { data: JSON.stringify(message) }));
+      await settled();
+    }
+
+    async fail() {
+      this.onerror(new Event("error"));
+      await settled();
+    }
+  };
+  return all;
+}
+
+test("eventsource: a silent one is opened anew, and let go when the next one has answered", async (t) => {
+  const all = sources(t);
+  const { client, pass } = bench(t, eventsource(), { token: "secret" });
+  client.room("r");
+  await settled();
+  const [first] = all;
+  deepEqual([first.path, first.query.get("room"), first.query.get("token")], ["/events", "r", "secret"]);
+  await first.say("system", welcome("r"));
+  equal(client.state, "online");
+  await pass(30_000);
+  equal(first.readyState, 0);
+  await all[1].say("system", welcome("r"));
+  deepEqual([all.length, first.readyState, all[1].readyState], [2, 2, 0]);
+  client.close();
+  await settled();
+  equal(all[1].readyState, 2);
+});
+
+test("eventsource: one that is refused asks why, and any other failure is a lost connection", async (t) => {
+  const all = sources(t);
+  const { client, pass, asked } = bench(t, eventsource());
+  const room = client.room("r");
+  await settled();
+  await all[0].fail();
+  await asked[0].refuse(503, "unavailable", { retryable: true });
+  deepEqual([asked[0].line, asked[0].rooms, client.state], ["GET /poll", ["r"], "waiting"]);
+  await pass(10_000);
+  await all[1].fail();
+  await asked[1].json(polled("r"));
+  equal(client.state, "waiting", "streams don't get through");
+  await pass(10_000);
+  await all[2].fail();
+  await asked[2].refuse(403, "forbidden", { room: "r" });
+  equal(room.state, "denied");
+});
+
+test("eventsource: where there is none, what is next is tried", async (t) => {
+  const { client, last } = bench(t, eventsource(), { transports: [eventsource(), poll] });
+  client.room("r");
+  await settled();
+  equal(last().line, "GET /poll");
+});

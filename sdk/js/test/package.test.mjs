@@ -16,14 +16,15 @@ test("the packed tarball works in Node", () => {
     import { connect, RoomcastError } from "roomcast";
     import { connect as bySocket } from "roomcast/ws";
     import { outbox } from "roomcast/outbox";
+    import { eventsource } from "roomcast/eventsource";
     import { share } from "roomcast/share";
     import { webtransport } from "roomcast/webtransport";
     const states = [connect, bySocket].map((connect) => connect("http://localhost:1").state);
-    console.log(states.join(), new RoomcastError("left", "m").code, typeof outbox, typeof share, typeof webtransport);
+    console.log(states.join(), new RoomcastError("left", "m").code, typeof eventsource, typeof outbox, typeof share, typeof webtransport);
   `;
   writeFileSync(join(project.folder, "main.js"), script);
   const said = execFileSync("node", ["main.js"], { cwd: project.folder, encoding: "utf8" });
-  assert.equal(said, "idle,idle left function function function\n");
+  assert.equal(said, "idle,idle left function function function function\n");
 });
 
 test("publint finds no fault with it", () => {

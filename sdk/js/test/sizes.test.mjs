@@ -16,7 +16,9 @@ for (const [entry, max] of Object.entries(BYTES_MAX)) {
   });
 }
 
-test("share: at most 2000 bytes on top of a client", async () => {
-  const bytes = (await sizeOf("../test/share-on-top")) - (await sizeOf("index"));
-  assert.ok(bytes <= 2_000, `${bytes} bytes`);
-});
+for (const entry of ["share", "eventsource"]) {
+  test(`${entry}: at most 2000 bytes on top of a client`, async () => {
+    const bytes = (await sizeOf(`../test/${entry}-on-top`)) - (await sizeOf("index"));
+    assert.ok(bytes <= 2_000, `${bytes} bytes`);
+  });
+}

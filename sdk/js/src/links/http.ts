@@ -15,9 +15,9 @@ const BATCH_BYTES_MAX = 1 << 20;
  */
 type Read = (get: (path: string, query?: Query) => Promise<Response>) => AsyncIterable<Envelope | undefined>;
 
-/** A link that reads by `read`; if that ends, the link has. */
+/** A link that reads by `read`; if that ends, the link has. It asks by `ask`, or as pages do. */
 export const overHttp =
-  (read: Read): Transport =>
+  (read: Read, ask?: (url: URL, init: RequestInit) => Promise<Response>): Transport =>
   (to, from) => {
     /** Joins without an answer. */
     const joins = new Map<string, Request>();
@@ -38,7 +38,7 @@ export const overHttp =
       const headers: Record<string, string> = {};
       if (token) headers.authorization = `Bearer ${token}`;
       if (init.body) headers["content-type"] = "application/json";
-      return fetch(url, { ...init, headers });
+      return (ask ?? fetch)(url, { ...init, headers });
     }
 
     const tell = (type: string, data: any, { id, room }: Partial<Request> = {}) => from.message({ type, id, room, data } as Envelope);
@@ -118,7 +118,7 @@ export const overHttp =
       if (isOver) return;
       next?.abort();
       const mine = (next = new AbortController());
-      AbortSignal.timeout(to.timeout).addEventListener("abort", () => next === mine && broken("no answer in time"));
+      AbortSignal.timeout(to.timeout).addEventListener("abort", () => next === mine && broken(`no answer in ${to.timeout} ms`));
       const all = to.joins();
       // A stream takes one `last` for all its rooms: those of another one wait until these have places.
       const last = all.find(({ data }) => !data.since)?.data.last;
@@ -140,7 +140,8 @@ export const overHttp =
       };
       const welcome = (data: any) => {
         current?.abort();
-        [current, next] = [mine, undefined];
+        current = mine;
+        next = undefined;
         welcomed(data);
       };
       try {

@@ -10,8 +10,9 @@ const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const PAGE = `<!doctype html><title>page</title><script type="module">
   import * as roomcast from "/sdk.js";
+  import { eventsource } from "/eventsource.js";
   import { History } from "/history.js";
-  Object.assign(window, { roomcast, history_: new History() });
+  Object.assign(window, { roomcast: { ...roomcast, eventsource: eventsource("vote") }, history_: new History() });
 </script>`;
 
 export function startBrowser() {
@@ -25,7 +26,7 @@ async function startPages() {
   // What only Node has is not called on a page.
   const history = read("history.mjs").replace(/^import .*$/gm, "");
   const files = { "/sdk.js": read("../../dist/sdk.js"), "/history.js": history };
-  const entries = ["/webtransport.js", "/outbox.js", "/error.js", "/random.js", "/link.js", "/share.js", "/share/hub.js", "/share/reader.js"];
+  const entries = ["/webtransport.js", "/eventsource.js", "/links/http.js", "/outbox.js", "/error.js", "/random.js", "/link.js", "/share.js", "/share/hub.js", "/share/reader.js"];
   for (const entry of entries) files[entry] = read(`../../dist${entry}`);
   const front = createServer(({ url }, answer) => {
     const script = files[url];

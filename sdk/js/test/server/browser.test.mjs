@@ -11,7 +11,7 @@ const { deepEqual, equal, ok } = assert;
 
 stage();
 
-for (const transport of ["websocket", "events", "poll"]) {
+for (const transport of ["websocket", "events", "eventsource", "poll"]) {
   describe(`a tab over ${transport}`, () => {
     /** A server, a proxy before it, and a tab with one room, whose messages are in `got`. */
     async function scene(t, starting, { tokens } = {}) {
