@@ -338,3 +338,14 @@ test("the page and all its parts come from this server alone, under a strict pol
   assert.ok(urls.includes(`${server.url}/sdk.js`), "the page rides on the SDK");
   assert.deepEqual(urls.filter((url) => !url.startsWith(server.url)), []);
 });
+
+test("what the README says to try in the console works, whichever name of this machine the page was opened by", async (t) => {
+  const { page, room } = await openPair(t);
+  const other = server.url.replace("127.0.0.1", "localhost");
+  const heard = page.evaluate(
+    (address) => new Promise((done) => (new EventSource(address).onmessage = ({ data }) => done(JSON.parse(data).data.content))),
+    `${other}/events/${room}?last=1`,
+  );
+  await post(server.url, room, { type: "text", data: { content: "Hello" } });
+  assert.equal(await heard, "Hello");
+});

@@ -1,6 +1,6 @@
 /**
  * What the tests of the examples stand on: an example, started by the very command that its README names. Holds no
- * assertion about any of them. Chromium and pages that report every complaint are the browser tests' own.
+ * assertion about a single one of them. Chromium and pages that report every complaint are the browser tests' own.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

@@ -77,6 +77,13 @@ async def test_after_its_time_it_is_empty_and_the_position_stays(dev, browse, ro
     assert (answer["messages"], answer["position"], answer["recovered"]) == ([], start, True)
 
 
+async def test_seconds_may_have_fractions(dev, browse, room):
+    reader, epoch = await filled(browse, dev, room, 1)
+    asked = time.monotonic()
+    answer = await reader.poll(room, since=f"{epoch}.1", timeout=0.25)
+    assert (answer["messages"], time.monotonic() - asked < 10) == ([], True)
+
+
 async def test_a_lost_answer_is_asked_for_again(dev, browse, room):
     reader, epoch = await filled(browse, dev, room, 4)
     once, twice = [await reader.poll(room, since=f"{epoch}.1") for _ in range(2)]

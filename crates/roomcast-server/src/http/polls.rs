@@ -34,7 +34,8 @@ pub(super) async fn answer(State(api): State<Api>, asked: Asked, uri: Uri) -> Re
     }
     // Who asks from where is parked, who only asks where to begin is answered at once: that has a rate.
     let patience = if asked.since.is_some() {
-        query.number("timeout").map_or(limits.poll_timeout, Duration::from_secs).min(limits.poll_timeout_max)
+        let wanted = query.number("timeout").and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        wanted.unwrap_or(limits.poll_timeout).min(limits.poll_timeout_max)
     } else {
         api.rates.take(hub.now().ms, &asked.caller.identity, limits)?;
         Duration::ZERO
