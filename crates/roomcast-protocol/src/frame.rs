@@ -6,7 +6,7 @@ use roomcast_websocket::{OpCode, deflate, frame::Header};
 
 use crate::{
     Timestamp, counted, events,
-    json::{Object, push_field},
+    json::{Object, push_key},
 };
 
 /// Room for the longest unmasked WebSocket header.
@@ -200,7 +200,7 @@ impl Draft {
         let mut buffer = Vec::with_capacity(HEADER_MAX + SEQ_MAX + 384);
         buffer.resize(HEADER_MAX, 0);
         Object::new(&mut buffer).text("type", kind).text_if("id", id).text("room", room);
-        push_field(&mut buffer, "seq");
+        push_key(&mut buffer, "seq");
         let head_end = buffer.len();
         buffer.resize(head_end + SEQ_MAX, b' ');
         Object::go_on(&mut buffer).with("data", data).timestamp(timestamp).end();
