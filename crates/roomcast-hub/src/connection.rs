@@ -218,12 +218,14 @@ impl Connection {
         }
     }
 
-    /// Writes answers, and releases the readings whose acks are among them.
-    pub(crate) fn answer(self: &Arc<Self>, answers: &Queue) {
+    /// Writes answers, and releases the readings whose acks are among them. Answers whether the client doesn't take
+    /// them.
+    pub(crate) fn answer(self: &Arc<Self>, answers: Queue) -> bool {
         let mut outbox = self.outbox.lock();
-        outbox.queue.extend(answers.bytes());
+        outbox.queue.append(answers);
         outbox.release();
         self.flush(&mut outbox);
+        self.is_over(&outbox)
     }
 
     fn flush(self: &Arc<Self>, outbox: &mut Outbox) {
@@ -306,7 +308,7 @@ impl Connection {
             "no byte was taken for too long; reconnect and resume",
             &mut queue,
         );
-        self.outbox.lock().queue.extend(queue.bytes());
+        self.outbox.lock().queue.append(queue);
         self.depart(Departure::Lost);
         let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), self.write_out()).await;
         self.hang_up();
@@ -413,7 +415,7 @@ impl Connection {
     pub(crate) fn say(self: &Arc<Self>, write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue)) {
         let mut queue = Queue::of(self.wire);
         write(&mut self.session.lock(), &mut queue);
-        self.answer(&queue);
+        self.answer(queue);
     }
 
     /// Ends a connection that is not let in: the close is all it is told.
@@ -487,7 +489,7 @@ impl Connection {
             }
             session.tick(now, &mut queue)
         };
-        self.answer(&queue);
+        self.answer(queue);
         match tick {
             Tick::Again(ms) => Some(ms),
             Tick::End(close, text) => {

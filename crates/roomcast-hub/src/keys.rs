@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::fast::RandomState;
 use roomcast_protocol::{Timestamp, server};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
@@ -87,7 +88,8 @@ struct Entry {
 /// The keys of one room.
 #[derive(Debug, Default)]
 pub struct Keys {
-    entries: HashMap<u128, Entry>,
+    /// The names are hashes, but of no secret: others can look for some that meet.
+    entries: HashMap<u128, Entry, RandomState>,
     /// When each was used, oldest first.
     order: VecDeque<(u64, u128)>,
 }

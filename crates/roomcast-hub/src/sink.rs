@@ -12,6 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustix::{io::Errno, net::SendFlags};
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream, sync::Notify};
 
@@ -22,6 +23,12 @@ const PIPE_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes up to which chunks leave a pipe together: what a TLS record holds.
 const TAKE_BYTES: usize = 16 * 1024;
+
+/// A peer that is gone is an error, not a signal. Where no flag says so, the socket itself does.
+#[cfg(not(any(target_vendor = "apple", windows)))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(any(target_vendor = "apple", windows))]
+const SEND_FLAGS: SendFlags = SendFlags::empty();
 
 /// Where a connection's bytes go.
 #[derive(Debug)]
@@ -45,7 +52,7 @@ impl Sink {
     /// Writes what there is place for, or says `WouldBlock`.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Socket(socket) => socket.0.try_write(bytes),
+            Self::Socket(socket) => socket.try_write(bytes),
             Self::Pipe(pipe) => pipe.put(|| Bytes::copy_from_slice(bytes)),
         }
     }
@@ -65,6 +72,15 @@ impl Sink {
 pub(crate) struct Socket(pub(crate) TcpStream);
 
 impl Socket {
+    /// Writes what there is place for. As there nearly always is, the runtime is asked only once the kernel has said
+    /// that there is none; from then on it waits for some.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match rustix::net::send(&self.0, bytes, SEND_FLAGS) {
+            Err(Errno::WOULDBLOCK) => self.0.try_write(bytes),
+            outcome => Ok(outcome?),
+        }
+    }
+
     /// Reads what is there. A short read says that the socket is empty: the runtime is told so at once, which
     /// spares the read that would find it out. (It wakes on edges; what comes later wakes again.)
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {

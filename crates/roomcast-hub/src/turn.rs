@@ -118,8 +118,9 @@ impl<'c> Turn<'c> {
     pub fn finish(mut self) {
         self.write();
         let closed = self.session.is_closed();
-        let refused = u64::from(self.session.take_refused());
-        self.connection.shared().counters.refused_total.add(refused);
+        if let refused @ 1.. = self.session.take_refused() {
+            self.connection.shared().counters.refused_total.add(u64::from(refused));
+        }
         let Self { connection, session, moved, departure, .. } = self;
         drop(session);
         for room in &moved {
@@ -131,11 +132,8 @@ impl<'c> Turn<'c> {
     }
 
     fn write(&mut self) {
-        self.connection.answer(&self.answers);
-        self.congested = self.connection.is_congested();
-        let mut bytes = std::mem::take(&mut self.answers).into_bytes();
-        bytes.clear();
-        self.answers = Queue::after(self.connection.wire(), bytes);
+        let answers = std::mem::replace(&mut self.answers, Queue::of(self.connection.wire()));
+        self.congested = self.connection.answer(answers);
     }
 
     fn act(&mut self, action: Action<'_, Arc<Room>>) {

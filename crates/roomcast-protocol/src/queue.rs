@@ -136,6 +136,15 @@ impl Queue {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends what another queue of the same wire holds.
+    pub fn append(&mut self, other: Self) {
+        if self.bytes.is_empty() {
+            self.bytes = other.bytes;
+        } else {
+            self.bytes.extend_from_slice(&other.bytes);
+        }
+    }
+
     /// The bytes, oldest first.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
