@@ -19,6 +19,8 @@ use crate::{
 
 /// Members that are served before a pass lets others run.
 pub(crate) const LANE_MEMBERS_MAX: usize = 1024;
+/// Members whose connections are fetched from memory at a time.
+const FETCHED_MEMBERS: usize = 16;
 /// Bytes that one pass joins.
 const RUN_BYTES_MAX: usize = 64 * 1024;
 
@@ -159,8 +161,14 @@ impl<'a> Run<'a> {
 
     /// Hands the run to the members of a lane.
     pub(crate) fn serve(&mut self, lane: &[Member]) {
-        for member in lane {
-            member.connection.deliver(member.slot as usize, self);
+        for members in lane.chunks(FETCHED_MEMBERS) {
+            // One by one each would be waited for: most were touched last when the room spoke before.
+            for member in members {
+                member.connection.fetch();
+            }
+            for member in members {
+                member.connection.deliver(member.slot as usize, self);
+            }
         }
     }
 }
