@@ -69,7 +69,8 @@ class WebTransport(QuicConnectionProtocol):
             self.session, [(name.encode(), value.encode()) for name, value in head.items()]
         )
         self.transmit()
-        assert await self.status == b"200"
+        status = (await self.status).decode()
+        assert status == "200", status
         self.stream = self.http.create_webtransport_stream(self.session)
         self.transmit()
 

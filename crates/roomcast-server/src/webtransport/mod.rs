@@ -13,6 +13,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http::{HeaderValue, StatusCode, Uri, header};
@@ -159,7 +160,7 @@ async fn begin(app: Arc<App>, (request, peer): (Request, SocketAddr), doors: &Do
     let read = |request: &Request| Ok((room_of(request.url.path())?, uri_of(request)?));
     let (room, uri) = match read(&request) {
         Ok(read) => read,
-        Err(status) => return drop(timeout(deadline, request.reject(status)).await),
+        Err(status) => return refuse(request, status, deadline).await,
     };
     let mut headers = request.headers.clone();
     if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
@@ -174,6 +175,16 @@ async fn begin(app: Arc<App>, (request, peer): (Request, SocketAddr), doors: &Do
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a WebTransport session ended early"),
         Err(_) => tracing::debug!(%peer, "a WebTransport client took no answer to its request"),
     }
+}
+
+/// Says why not, and waits for the client to go: what it hasn't read yet would be lost with the connection.
+async fn refuse(request: Request, status: StatusCode, patience: Duration) {
+    let said = async {
+        if let Ok(session) = request.respond(status).await {
+            session.closed().await;
+        }
+    };
+    timeout(patience, said).await.ok();
 }
 
 fn uri_of(request: &Request) -> Result<Uri, StatusCode> {
