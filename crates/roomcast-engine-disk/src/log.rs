@@ -209,10 +209,16 @@ impl Log for Handle {
             ledger
         };
         let stretch = reader::read(&self.0.readers, &ledger, range, page)?;
-        let floor = self.0.state.lock().ledger.floor;
+        let mut floor = self.0.state.lock().ledger.floor;
+        let mut checked = stretch.check(floor, &ledger, range);
+        if checked.is_err() {
+            // A sweep may have taken it, and told nobody yet who has looked the room up meanwhile.
+            floor = floor.max(reader::floor(&self.0.readers, &ledger)?);
+            checked = stretch.check(floor, &ledger, range);
+        }
         match range {
             Range::After(seq) if seq < floor => Err(Reset::TooOld.into()),
-            _ => Ok(stretch.check(floor, &ledger, range)?),
+            _ => Ok(checked.map(|()| stretch.into_batch(floor, &ledger, range))?),
         }
     }
 }

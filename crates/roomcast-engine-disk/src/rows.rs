@@ -34,6 +34,12 @@ pub(crate) fn load(connection: &Connection, name: &RoomName) -> rusqlite::Result
     Ok(Some((epoch, ledger)))
 }
 
+/// Up to where everything has left the disk.
+pub(crate) fn floor(connection: &Connection, room: i64) -> rusqlite::Result<u64> {
+    let mut select = connection.prepare_cached("SELECT floor FROM room WHERE id = ?1")?;
+    select.query_row([room], |row| unsigned(row, 0)).optional().map(Option::unwrap_or_default)
+}
+
 fn unsigned(row: &SqlRow<'_>, index: usize) -> rusqlite::Result<u64> {
     Ok(row.get::<_, i64>(index)?.cast_unsigned())
 }

@@ -61,6 +61,20 @@ fn messages_that_are_missing_are_missed() {
 }
 
 #[test]
+fn messages_that_are_missing_right_before_a_page_are_missed() {
+    let (_directories, disk) = damaged("DELETE FROM msg WHERE seq IN (4, 5)");
+    let room = Room::of(&disk, "r");
+    let page = Page { messages_max: 2, bytes_max: usize::MAX };
+    let before = |seq| room.0.read(Range::Before(seq), page);
+    for seq in [5, 6] {
+        assert!(is_corrupt(&before(seq).map(|_| Vec::new()), "after 3 is missing"), "before {seq}");
+    }
+    for seq in [4, 9] {
+        assert_eq!(before(seq).map(|batch| batch.frames.len()), Ok(2), "before {seq} nothing is missing");
+    }
+}
+
+#[test]
 fn a_store_whose_end_is_missing_gives_new_epochs() {
     let directories = Directories::default();
     let (path, lost) = (directories.fresh(), directories.fresh());

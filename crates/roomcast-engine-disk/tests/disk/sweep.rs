@@ -2,16 +2,16 @@
 
 use std::{path::Path, time::Duration};
 
-use roomcast_engine_disk::{Disk, retention};
+use roomcast_engine_disk::{Disk, Settings, retention};
 use roomcast_hub::{
     Durability, Retention, RoomRule,
-    engine::{AppendError, Engine, Ticket, conformance},
+    engine::{AppendError, Engine, Page, Range, ReadError, Ticket, conformance},
 };
-use roomcast_protocol::{Timestamp, server::Delivered};
+use roomcast_protocol::{Reset, Timestamp, server::Delivered};
 use roomcast_session::Now;
 use rusqlite::Connection;
 
-use crate::support::{Directories, NOW, PATIENCE, Room, open, rule};
+use crate::support::{Directories, NOW, PATIENCE, Room, open, open_with, rule};
 
 fn after(seconds: u64) -> Now {
     Now { ms: NOW.ms + seconds * 1_000, wall: Timestamp(NOW.wall.0 + seconds * 1_000) }
@@ -115,4 +115,22 @@ fn what_is_kept_for_ever_is_never_old() {
     room(&disk).say("hello", None).unwrap();
     disk.close(PATIENCE);
     assert_eq!(room(&open(&path)).all().map(|all| all.len()), Ok(1));
+}
+
+/// A sweep commits first and then tells whoever looked the room up meanwhile. Another program does the same here, and
+/// never tells.
+#[test]
+fn what_has_just_left_the_disk_is_old_and_not_damaged() {
+    let directories = Directories::default();
+    let path = directories.fresh();
+    let disk = open_with(&path, Settings { tail_bytes_max: 0, ..Settings::default() }).unwrap();
+    let room = Room::of(&disk, "r");
+    (0..10).for_each(|_| drop(room.say("hello", None).unwrap()));
+    let take = "BEGIN; DELETE FROM msg WHERE seq <= 4; UPDATE room SET floor = 4; COMMIT";
+    Connection::open(path.join("roomcast.db")).unwrap().execute_batch(take).unwrap();
+    let page = Page { messages_max: 100, bytes_max: usize::MAX };
+    let before = room.0.read(Range::Before(9), page).unwrap();
+    assert_eq!((before.frames.len(), before.complete), (4, true));
+    assert_eq!(room.all().unwrap_err(), ReadError::Reset(Reset::TooOld));
+    assert_eq!(room.all_after(4).unwrap().len(), 6);
 }
