@@ -4,6 +4,7 @@ and nothing acked lost (SEMANTICS S3, S8, S10)."""
 import contextlib
 import json
 import random
+import re
 
 import pytest
 import pytest_asyncio
@@ -224,6 +225,22 @@ async def test_a_position_that_was_told_for_nothing_is_never_given_again(machine
         pass  # The room is put away, and all that memory knew of it.
     said = await talk.say_until_taken("after")
     assert said["seq"] > told["seq"]
+    assert await talk.history() == ["before", "after"]
+
+
+async def test_a_log_that_cannot_be_copied_into_the_database_is_told_and_keeps_what_was_acked(machine, talk):
+    assert (await talk.say("before"))[0] == 200
+    machine.disk.order("failing-copy")
+    large = [{"type": "text", "data": {"content": "x" * 60_000}}] * 15
+    for _ in range(100):  # 90 MB; SQLite's log is copied from 65 on
+        if (await talk.call("POST", f"/rooms/{talk.room}:large/messages", large)).status_code != 200:
+            break
+    machine.server.says("can't be copied into the database")
+    metrics = (await talk.call("GET", "/metrics")).text
+    assert int(re.search(r"^roomcast_log_failures_total (\d+)$", metrics, re.MULTILINE)[1]) > 0
+    machine.disk.order("none")
+    await talk.say_until_taken("after")
+    machine.lose_power()
     assert await talk.history() == ["before", "after"]
 
 

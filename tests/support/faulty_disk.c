@@ -6,6 +6,7 @@
  * FAULTY_DISK_ORDERS   a file that holds one word, looked at with every call:
  *                        full           what makes a file longer fails with ENOSPC
  *                        failing-write  writes fail with EIO
+ *                        failing-copy   writes to the database fail with EIO, those to SQLite's log don't
  *                        failing-read   reads fail with EIO, which SQLite takes for damage
  *                        absent-read    reads fail with ESTALE, as of a disk in a network that is away
  *                        failing-sync   syncs fail with EIO
@@ -126,6 +127,7 @@ ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) {
     const char *name;
     if (!has_name(fd, path, &name)) return real_pwrite(fd, bytes, count, offset);
     if (is_ordered("failing-write")) return fails(EIO);
+    if (!strcmp(name, "roomcast.db") && is_ordered("failing-copy")) return fails(EIO);
     if ((uint64_t)offset + count > size_of(fd) && is_ordered("full")) return fails(ENOSPC);
     pthread_mutex_lock(&one_at_a_time);
     note_change('W', fd, name, (uint64_t)offset, count, bytes);

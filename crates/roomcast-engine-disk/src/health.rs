@@ -10,6 +10,7 @@ struct State {
     busy_since: Option<Instant>,
     /// When the first failed that no success came after.
     failing_since: Option<Instant>,
+    failures: u64,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +29,14 @@ impl Health {
 
     /// It could not.
     pub(crate) fn failed(&self) {
-        self.0.lock().failing_since.get_or_insert_with(Instant::now);
+        let mut state = self.0.lock();
+        state.failures += 1;
+        state.failing_since.get_or_insert_with(Instant::now);
+    }
+
+    /// How often it could not.
+    pub(crate) fn failures(&self) -> u64 {
+        self.0.lock().failures
     }
 
     /// It could.
@@ -43,7 +51,7 @@ impl Health {
 
     /// For how long it has not done what it was asked.
     pub(crate) fn trouble(&self) -> Option<Duration> {
-        let State { busy_since, failing_since } = *self.0.lock();
+        let State { busy_since, failing_since, .. } = *self.0.lock();
         busy_since.into_iter().chain(failing_since).min().map(|since| since.elapsed())
     }
 }

@@ -187,4 +187,8 @@ impl Engine for Disk {
     fn trouble(&self) -> Option<Duration> {
         self.0.logs.trouble()
     }
+
+    fn failures(&self) -> u64 {
+        self.0.logs.health.failures()
+    }
 }

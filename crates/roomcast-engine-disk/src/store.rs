@@ -35,6 +35,8 @@ const PAGE_BYTES: u64 = 4_096;
 const PAGES_MIN: u64 = 64;
 /// `auto_vacuum`, as SQLite counts.
 const INCREMENTAL: i32 = 2;
+/// Pages of SQLite's own log from which on they are copied into the database.
+const WAL_PAGES: i64 = 16_000;
 /// How long a commit waits for another program that writes in the database; then its messages are refused.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -129,7 +131,7 @@ impl Store {
         let connection = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
         connection.pragma_update(None, "cache_size", -32_000)?;
         connection.pragma_update(None, "mmap_size", 0)?;
@@ -139,6 +141,16 @@ impl Store {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
+    }
+
+    /// Copies SQLite's own log into the database once it is long. SQLite would do so by itself, and not tell of errors.
+    pub(crate) fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+        let pages = |sql| connection.prepare_cached(sql)?.query_row([], |row| Ok((row.get(1)?, row.get(2)?)));
+        let (logged, copied): (i64, i64) = pages("PRAGMA wal_checkpoint(NOOP)")?;
+        if logged >= WAL_PAGES && copied < logged {
+            pages("PRAGMA wal_checkpoint(PASSIVE)")?;
+        }
+        Ok(())
     }
 
     /// Bytes of SQLite's own log.

@@ -77,6 +77,7 @@ impl Writer {
                 Work::Tick(now) => self.tick(now),
                 Work::End => return self.end(),
             }
+            self.checkpoint();
             self.logs.health.rest();
             self.logs.keys.store(self.keyring.len(), Ordering::Relaxed);
             self.logs.tail_bytes.store(self.tails.bytes(), Ordering::Relaxed);
@@ -311,6 +312,16 @@ impl Writer {
         tracing::error!(%error, "what is old can't be taken off the disk");
         // What failed may have been a sync.
         self.connection = None;
+    }
+
+    fn checkpoint(&mut self) {
+        let Some(connection) = &self.connection else { return };
+        if let Err(error) = Store::checkpoint(connection) {
+            tracing::error!(%error, "SQLite's log can't be copied into the database; what was acked is kept");
+            self.logs.health.failed();
+            // What failed may have been a sync.
+            self.connection = None;
+        }
     }
 
     fn watch_wal(&mut self) {

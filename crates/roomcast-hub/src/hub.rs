@@ -273,6 +273,11 @@ impl Hub {
         self.0.degraded.load(Ordering::Acquire)
     }
 
+    /// How often the engine has failed to write.
+    pub fn log_failures(&self) -> u64 {
+        self.0.engine.failures()
+    }
+
     pub(crate) fn authorizer(&self) -> &dyn Authorizer {
         &*self.0.authorizer
     }

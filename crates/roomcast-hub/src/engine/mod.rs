@@ -173,6 +173,11 @@ pub trait Engine: Send + Sync + 'static {
     fn trouble(&self) -> Option<Duration> {
         None
     }
+
+    /// How often it has failed to write what it was to keep.
+    fn failures(&self) -> u64 {
+        0
+    }
 }
 
 /// The log of one watched room.

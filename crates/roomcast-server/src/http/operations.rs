@@ -105,6 +105,8 @@ impl Collector for Counted {
         }
         let memory_bytes = gauge(self.0.memory_bytes() as u64);
         write(&mut encoder, "memory_bytes", "Bytes of rooms' logs in memory", &memory_bytes)?;
+        let failures = ConstCounter::new(self.0.log_failures());
+        write(&mut encoder, "log_failures", "Writes to the log that failed", &failures)?;
         let degraded = gauge(u64::from(self.0.is_degraded()));
         write(&mut encoder, "degraded", "1 while the log takes nothing", &degraded)
     }
