@@ -2,6 +2,7 @@
 assertion."""
 
 import os
+import shutil
 import struct
 import subprocess
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ class FaultyDisk:
         self.orders = self.folder / "orders"
         self.journal = self.folder / "journal"
         self.order("none")
+        # Whether a power cut leaves the directory itself.
+        self.is_lasting = self.data.exists()
         library = self.folder / "faulty_disk.so"
         subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"], check=True)
         self.environment = {
@@ -38,11 +41,17 @@ class FaultyDisk:
 
     def cut_power(self, rng):
         """Leaves on the disk of a server that was killed what a power cut would: of what was not synced, nothing, all,
-        or some writes whole, some in part and some not at all. Answers how many writes were not synced."""
+        or some writes whole, some in part and some not at all; of a directory that is new and not synced into the one
+        above, nothing. Answers how many writes were not synced."""
         if not self.journal.exists():
             return 0
-        changes = read(self.journal.read_bytes())
+        lines = list(read(self.journal.read_bytes()))
         self.journal.unlink()
+        self.is_lasting |= any((name, change.kind) == ("..", "S") for name, change in lines)
+        if not self.is_lasting:
+            shutil.rmtree(self.data)
+            return len(lines)
+        changes = by_file(lines)
         keep = rng.choice([lambda: 0.0, lambda: 1.0, lambda: rng.choice([0.0, 1.0, rng.random()])])
         return sum(restore(self.data / name, of_name, keep) for name, of_name in changes.items())
 
@@ -82,8 +91,8 @@ def put(file, offset, data):
 
 
 def read(journal):
-    """The changes of each file that is still there under its name, and whether each is on the disk."""
-    changes, at = {}, 0
+    """The name of a file and what happened to it, line by line."""
+    at = 0
     while at + RECORD.size <= len(journal):
         kind, name_bytes, offset, size, old_bytes, new_bytes = RECORD.unpack_from(journal, at)
         ends = [at + RECORD.size]
@@ -92,9 +101,15 @@ def read(journal):
         if ends[-1] > len(journal):
             break  # The process ended in the middle of it, and so before the change itself.
         name, old, new = (journal[start:end] for start, end in zip(ends, ends[1:], strict=False))
-        change = Change(kind.decode(), at, offset, size, old, new)
-        note(changes.setdefault(os.fsdecode(name), []), change)
+        yield os.fsdecode(name), Change(kind.decode(), at, offset, size, old, new)
         at = ends[-1]
+
+
+def by_file(lines):
+    """The changes of each file that is still there under its name, and whether each is on the disk."""
+    changes = {}
+    for name, change in lines:
+        note(changes.setdefault(name, []), change)
     return changes
 
 

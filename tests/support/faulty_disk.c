@@ -1,8 +1,8 @@
 /* A disk that fails on request, for one server under test: loaded before the C library, it comes between a process and
  * the files of one directory. It owns nothing and knows nothing of what the files hold.
  *
- * FAULTY_DISK_FOLDER   the directory; files elsewhere are left alone, and so is SQLite's shared memory (-shm), which no
- *                      power cut has to survive
+ * FAULTY_DISK_FOLDER   the directory, and as `..` the one above, whose sync makes it last; files elsewhere are left alone,
+ *                      and so is SQLite's shared memory (-shm), which no power cut has to survive
  * FAULTY_DISK_ORDERS   a file that holds one word, looked at with every call:
  *                        full           what makes a file longer fails with ENOSPC
  *                        failing-write  writes fail with EIO
@@ -56,6 +56,9 @@ __attribute__((constructor)) static void begin(void) {
 /* Whether a path is of a file that may fail; then `name` is what it is called in its directory. */
 static int is_ours(const char *path, const char **name) {
     size_t length = folder ? strlen(folder) : 0;
+    size_t above = length ? (size_t)(strrchr(folder, '/') - folder) : 0;
+    *name = "..";
+    if (above && strlen(path) == above && !strncmp(path, folder, above)) return 1;
     if (!length || strncmp(path, folder, length) || path[length] != '/') return 0;
     *name = path + length + 1;
     size_t rest = strlen(*name);

@@ -2,9 +2,9 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{Read, Write},
+    io::{self, ErrorKind, Read, Write},
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -81,7 +81,7 @@ impl Store {
             return Err(OpenError::Library { version: rusqlite::version() });
         }
         let no_directory = |error| OpenError::Directory { directory: directory.into(), error };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(no_directory)?;
+        make_directory(directory).map_err(no_directory)?;
         let lock = lock(directory)?;
         let (acked, acked_id) = Acked::open(&directory.join(ACKED)).map_err(no_directory)?;
         let file = directory.join(DATABASE);
@@ -164,6 +164,18 @@ impl Drop for Store {
         // Before the directory is given up.
         drop(self.readers.close());
     }
+}
+
+/// Makes the directory, if it is not there, so that it is there after a power cut, too: SQLite sees to what is in it.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    let directory = path::absolute(directory)?;
+    let new: Vec<_> = directory.ancestors().take_while(|directory| !directory.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+    new.into_iter().filter_map(Path::parent).try_for_each(|above| match File::open(above)?.sync_all() {
+        // There are file systems without such a thing.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    })
 }
 
 /// A locked file.
