@@ -1,6 +1,7 @@
 """A disk that is full, fails, hangs, or loses at a power cut what was not synced: a clear error, never a wrong answer,
 and nothing acked lost (SEMANTICS S3, S8, S10)."""
 
+import asyncio
 import contextlib
 import json
 import random
@@ -49,7 +50,9 @@ def start_on(disk, **rule):
 
 @pytest.fixture
 def machine(disk):
-    """A server whose power can be cut, and that starts again then."""
+    """A server whose power can be cut, and that starts again then. One thread serves all, so that whoever holds it up is
+    noticed."""
+    disk.environment["TOKIO_WORKER_THREADS"] = "1"
     with Machine(disk, random.Random(seed_of("machine"))) as machine:
         yield machine
 
@@ -381,6 +384,16 @@ async def sent_away(machine, talk, connect):
     return reader, start
 
 
+async def others_go_on(talk, waits):
+    """What something comes to that waits for the disk; others don't wait meanwhile, though one thread serves all."""
+    waiting, others = asyncio.ensure_future(waits), 0
+    while not waiting.done():
+        assert (await talk.call("GET", "/healthz")).status_code == 200
+        others += 1
+    assert others > 5, "they were answered meanwhile"
+    return await waiting
+
+
 async def test_a_stretch_that_cannot_be_read_now_sends_its_reader_away(machine, talk, connect, live):
     machine.disk.order("absent-read")
     reader, start = await sent_away(machine, talk, connect)
@@ -393,8 +406,11 @@ async def test_a_stretch_that_cannot_be_read_now_sends_its_reader_away(machine, 
 
 
 async def test_a_stretch_that_hangs_sends_its_reader_away_in_time_and_holds_up_nobody(machine, talk, connect, live):
+    assert (await talk.say("before"))[0] == 200, "now what is written next needs nothing read"
     machine.disk.order("hanging-read")
-    _, start = await sent_away(machine, talk, connect)
+    meanwhile = asyncio.ensure_future(talk.say("meanwhile"))
+    _, start = await others_go_on(talk, sent_away(machine, talk, connect))
+    assert (await meanwhile)[0] == 200
     # From here on nobody waits for it any more.
     for path in (f"/rooms/{talk.room}/messages", f"/poll/{talk.room}"):
         answer = await talk.call("GET", path, since=start)
@@ -404,6 +420,16 @@ async def test_a_stretch_that_hangs_sends_its_reader_away_in_time_and_holds_up_n
     assert (await talk.call("GET", "/healthz")).status_code == 200, "the rest goes on"
     await live.take({"type": "system", "data": {"event": "degraded"}})
     await goes_on(machine, talk, connect, live)
+
+
+async def test_who_waits_for_a_room_to_be_looked_up_holds_up_nobody(machine, talk, connect):
+    assert (await talk.say("before"))[0] == 200
+    machine.lose_power()
+    readers = [await connect(machine.server) for _ in range(4)]
+    machine.disk.order("hanging-read")
+    joins = [reader.request("join", talk.room, {"since": f"{talk.epoch}.0"}) for reader in readers]
+    answers = await others_go_on(talk, asyncio.gather(*joins))
+    assert {answer["data"]["code"] for answer in answers} == {"unavailable"}
 
 
 async def test_a_stretch_that_is_damaged_is_a_reset(machine, talk, connect, live):

@@ -159,7 +159,11 @@ impl Logs {
         for name in left {
             let mut watched = self.watched.lock();
             let Some(log) = watched.get(&name).cloned() else { continue };
-            let mut state = log.state.lock();
+            // Whoever looks it up anew may be waiting for the disk: that is nothing to wait for with all rooms locked.
+            let Some(mut state) = log.state.try_lock() else {
+                self.left.lock().push(name);
+                continue;
+            };
             if state.retire() {
                 watched.remove(&name);
             } else if state.feed.is_none() {

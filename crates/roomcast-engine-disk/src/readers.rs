@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard};
-use roomcast_hub::engine::EngineError;
+use roomcast_hub::engine::{EngineError, MOMENT, give_way};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::engine_error;
@@ -78,7 +78,8 @@ impl Readers {
             return late();
         }
         answered
-            .recv_timeout(self.timeout)
+            .recv_timeout(MOMENT.min(self.timeout))
+            .or_else(|_| give_way(|| answered.recv_timeout(self.timeout.saturating_sub(MOMENT))))
             .map_or_else(|_| late(), |read| read.map_err(|error| engine_error(&error)))
     }
 

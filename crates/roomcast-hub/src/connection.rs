@@ -25,6 +25,7 @@ use roomcast_session::{Farewell, Identity, Now, Session, Tick};
 use crate::{
     cursor::Cursor,
     drain::Run,
+    engine::lock,
     hub::Shared,
     outbox::{Flow, Log, Outbox, Outlet},
     room::{Room, RoomError},
@@ -214,7 +215,7 @@ impl Connection {
 
     /// Takes a room's run, if the connection still reads the room in that slot.
     pub(crate) fn deliver(self: &Arc<Self>, slot: usize, run: &mut Run<'_>) {
-        let mut outbox = self.outbox.lock();
+        let mut outbox = lock(&self.outbox);
         let was = outbox.flow;
         let behind = outbox.deliver(slot, run, self.outlet());
         self.look_at_log(&mut outbox);
@@ -226,7 +227,7 @@ impl Connection {
     /// Writes answers, and releases the readings whose acks are among them. Answers whether the client doesn't take
     /// them.
     pub(crate) fn answer(self: &Arc<Self>, answers: Queue) -> bool {
-        let mut outbox = self.outbox.lock();
+        let mut outbox = lock(&self.outbox);
         outbox.queue.append(answers);
         outbox.release();
         self.flush(&mut outbox);
@@ -419,7 +420,7 @@ impl Connection {
     /// Tells the client something of its own.
     pub(crate) fn say(self: &Arc<Self>, write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue)) {
         let mut queue = Queue::of(self.wire);
-        write(&mut self.session.lock(), &mut queue);
+        write(&mut lock(&self.session), &mut queue);
         self.answer(queue);
     }
 
@@ -486,7 +487,7 @@ impl Connection {
     pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
         let mut queue = Queue::of(self.wire);
         let tick = {
-            let mut session = self.session.lock();
+            let mut session = lock(&self.session);
             if let Some(farewell) = session.farewell() {
                 let until_ms = farewell.ms + LINGER_MS;
                 drop(session);

@@ -10,7 +10,7 @@ use std::{
 use parking_lot::Mutex;
 use roomcast_protocol::RoomName;
 
-use crate::Room;
+use crate::{Room, engine::lock};
 
 const SHARDS: usize = 64;
 
@@ -65,7 +65,7 @@ impl Rooms {
                 Ok(room) => return Ok(room),
                 Err(turn) => turn,
             };
-            let _mine = turn.lock();
+            let _mine = lock(&turn);
             // Whoever had the turn before has made it, or has failed and left the turn to others.
             if !shard.lock().making.get(name).is_some_and(|current| Arc::ptr_eq(current, &turn)) {
                 continue;

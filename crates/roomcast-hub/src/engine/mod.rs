@@ -5,10 +5,13 @@
 //! for, on the publisher's own node too. [`conformance`] holds every engine to this.
 
 pub mod conformance;
+mod give_way;
 mod memory;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+pub(crate) use give_way::lock;
+pub use give_way::{MOMENT, give_way};
 pub use memory::Memory;
 use roomcast_protocol::{Draft, Epoch, Frame, Position, Reset, RoomName, server::Delivered};
 use roomcast_session::Now;
