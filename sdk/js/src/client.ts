@@ -16,7 +16,7 @@ import { RoomcastError, refusal } from "./error.js";
 import type { Io } from "./io.js";
 import { keyOf, type Envelope, type Heard, type Link, type Query, type Request } from "./link.js";
 import { randomId } from "./random.js";
-import { createSeat, type Host, type Seat } from "./room.js";
+import { createSeat, type Seat } from "./room.js";
 import { createSends } from "./sends.js";
 import type { Client, ClientState, JoinOptions, Options, TokenReason } from "./types.js";
 
@@ -37,7 +37,7 @@ const closed = () => new RoomcastError("closed", "the client is closed");
 export function createClient(io: Io, url: string | URL | undefined, options: Options): Client {
   const { token, transports = [], timeout = 10_000, queue = 1024, bytes = 65_536, websocket } = options;
   const { base = 2000, max = 30_000, retries = Infinity } = options.backoff ?? {};
-  const { on, emit } = emitter();
+  const [on, emit] = emitter();
   const server = new URL(String(url ?? "/").replace(/^ws/, "http"), globalThis.location?.href);
   if (!transports[0]) throw new RoomcastError("no_transport", "transports is empty");
   const session = randomId();
@@ -72,12 +72,6 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     room ? seats.get(room)?.flush() : seats.forEach((seat) => seat.flush());
   }
   const sends = createSends(io, ask, flush, queue, bytes);
-  const host: Host = {
-    io,
-    sends,
-    ask,
-    gone: (room) => seats.delete(room),
-  };
 
   const enter = (next: ClientState, info: object = {}) => {
     state = next;
@@ -203,7 +197,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     if (event === "hidden") return;
     if (event === "pagehide") {
       // A page with a connection is not kept for the way back.
-      if (link) drop(), enter("waiting");
+      if (link) leave(), enter("waiting");
     } else if (state === "online") probe(PROBE_WITHIN_MS);
     else if (state === "waiting" && event !== "offline") connect();
   }
@@ -211,21 +205,18 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
   // Ends.
 
   /** Lets go of the try or the connection. What was asked on it goes again, or is answered that nobody knows. */
-  function leave(code: number, each: (seat: Seat) => void) {
+  function leave(code = 4000, error?: RoomcastError) {
     life = {};
     io.cancel(timer);
     link?.close(code);
     link = undefined;
     sends.release();
-    seats.forEach(each);
+    seats.forEach((seat) => seat.lost(error));
     answers.forEach((heard) => heard());
     answers.clear();
   }
 
-  const drop = () => leave(4000, (seat) => seat.lost());
-
   function lost(code: number, text: string, hasLink = !!link) {
-    const isWelcomed = state === "online";
     const [how, refused] = COMEBACK.exec(`${code} ${text}`) ?? [];
     const word = code === 1006 ? "offline" : text.split(":")[0] || "closed";
     const error = new RoomcastError(word, text || `closed with ${code}`, !!how);
@@ -233,8 +224,8 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     if (!how || isInVain || tries >= retries) return end(error);
     isSecondToken ||= refused === "unauthorized";
     if (refused) reason = "expired";
-    drop();
-    if (code === 1006 && hasLink && !isWelcomed && fall()) return connect();
+    leave();
+    if (code === 1006 && hasLink && state !== "online" && fall()) return connect();
     // Exponential with full jitter: a thousand pages that lost the same server don't come back in the same instant.
     const retryIn = comebackMs ?? io.random() * Math.min(max, base * 2 ** tries++);
     comebackMs = undefined;
@@ -248,11 +239,11 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
     return transport !== first;
   }
 
-  function end(error: RoomcastError, code = 4000) {
+  function end(error: RoomcastError, code?: number) {
     if (state === "closed") return;
     unwatch();
     enter("closed", { error });
-    leave(code, (seat) => seat.end("left", error));
+    leave(code, error);
   }
 
   const unwatch = io.watch(seen);
@@ -269,7 +260,7 @@ export function createClient(io: Io, url: string | URL | undefined, options: Opt
       if (state === "closed") throw closed();
       let seat = seats.get(name);
       if (!seat) {
-        seats.set(name, (seat = createSeat(host, name, options)));
+        seats.set(name, (seat = createSeat(io, sends, ask, () => seats.delete(name), name, options)));
         state === "idle" ? connect() : flush(name);
       }
       return seat.room;

@@ -28,16 +28,6 @@ const UNREAD_MAX = 1024;
 /** The server passes on no more. */
 const TYPING_EVERY_MS = 1000;
 
-/** What a room needs of its client. */
-export interface Host {
-  io: Io;
-  sends: Sends;
-  /** Writes a request. Answers whether there was room for it. */
-  ask(request: Request, heard?: Heard, text?: string): boolean;
-  /** The room is left or denied. */
-  gone(room: string): void;
-}
-
 /** A room, and what its client does with it. */
 export interface Seat {
   room: Room<any, any>;
@@ -46,8 +36,8 @@ export interface Seat {
   /** Online: asks for what may be asked for now, to be in the room, or what senders wait for. */
   flush(): void;
   take(message: Envelope): void;
-  lost(): void;
-  end(state: RoomState, error: RoomcastError): void;
+  /** Out of the room until it is joined again, or for good if there is an error. */
+  lost(error?: RoomcastError): void;
 }
 
 type Place = HistoryOptions["before"];
@@ -59,8 +49,16 @@ const read = (at: Position | string | undefined): Position | undefined => {
   return { epoch, seq: +seq };
 };
 
-export function createSeat({ io, sends, ask, gone }: Host, name: string, options: JoinOptions<any>): Seat {
-  const { on, emit } = emitter();
+/** `ask` writes a request, and answers whether there was room for it; `gone` hears that the room is left or denied. */
+export function createSeat(
+  io: Io,
+  sends: Sends,
+  ask: (request: Request, heard?: Heard, text?: string) => boolean,
+  gone: () => void,
+  name: string,
+  options: JoinOptions<any>,
+): Seat {
+  const [on, emit] = emitter();
   const early = new Map<number, Envelope>();
   let state: RoomState = "joining";
   let why: RoomcastError | undefined;
@@ -107,7 +105,7 @@ export function createSeat({ io, sends, ask, gone }: Host, name: string, options
   function refused(error: RoomcastError) {
     // Being in too many rooms doesn't pass by waiting.
     if (!error.retryable || error.code === "too_many_rooms") return end("denied", error);
-    joining = seated = false;
+    lost();
     sends.hold(name, error);
   }
 
@@ -140,11 +138,18 @@ export function createSeat({ io, sends, ask, gone }: Host, name: string, options
     emit("gap", { reason, epoch, seq });
   }
 
+  function lost(error?: RoomcastError) {
+    if (error) return end("left", error);
+    joining = seated = false;
+    typedAt = -Infinity;
+    if (state === "live") enter("joining", {});
+  }
+
   function end(next: RoomState, error: RoomcastError) {
     seated = joining = false;
     why = error;
     sends.end(name, error);
-    gone(name);
+    gone();
     enter(next, { error });
   }
 
@@ -285,17 +290,5 @@ export function createSeat({ io, sends, ask, gone }: Host, name: string, options
     },
   };
 
-  const seat: Seat = {
-    room,
-    start,
-    flush,
-    take,
-    lost() {
-      joining = seated = false;
-      typedAt = -Infinity;
-      if (state === "live") enter("joining", {});
-    },
-    end,
-  };
-  return seat;
+  return { room, start, flush, take, lost };
 }
