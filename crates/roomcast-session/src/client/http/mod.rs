@@ -5,8 +5,12 @@
 //! |---|---|
 //! | `join`, `leave`, a fresh token, a ping | the rooms are read anew, from where everybody is; the old request is dropped when the new one is answered, so that there is no hole between them, and until then there is no third |
 //! | messages | one `POST` at a time per room, so that order holds; what gathers meanwhile goes in the next, or back if one before it was refused for now |
-//! | `typing`, `presence`, `history` | a request each |
+//! | `typing`, `presence` | a request each; of those that wait for the same room only the newest goes |
+//! | `history` | a request each |
 //! | a close | leaves each room it was seen in, waits for all answers, and ends |
+//!
+//! Beside what reads, six requests are under way at once and no more, one to each path, so that order holds; others
+//! wait.
 //!
 //! No I/O: the driver makes the requests ([`Step::Fetch`]) and tells what came of them.
 
@@ -30,6 +34,9 @@ use serde_json::value::RawValue;
 pub use self::requests::{Fetch, Method, Reply, Ticket, Wanted};
 use self::{answers::Standing, letters::Letters, reading::Reading, requests::Asked};
 use super::{comeback::Loss, machine::Reader, secret::Secret, settings::Transport};
+
+/// Requests under way at once beside those that read: as many as browsers have connections to a server.
+const REQUESTS_MAX: usize = 6;
 
 /// What the driver must do next.
 #[derive(Debug)]
@@ -90,8 +97,10 @@ pub struct HttpLink {
     /// Answers to the client, told before anything else: what comes of a room comes after its join's ack.
     answers: VecDeque<String>,
     steps: VecDeque<Step>,
-    /// Requests without an answer, but for those that read.
-    asked: BTreeMap<Ticket, Asked>,
+    /// Requests under way, but for those that read, with their paths.
+    asked: BTreeMap<Ticket, (Asked, String)>,
+    /// Requests that wait for those.
+    waiting: Vec<(Asked, Fetch)>,
     letters: BTreeMap<RoomName, Letters>,
     joins: BTreeMap<RoomName, Join>,
     /// The rooms that this client is seen in.
@@ -123,6 +132,7 @@ impl HttpLink {
             answers: VecDeque::new(),
             steps: VecDeque::new(),
             asked: BTreeMap::new(),
+            waiting: Vec::new(),
             letters: BTreeMap::new(),
             joins: BTreeMap::new(),
             seen_in: Vec::new(),
@@ -147,11 +157,13 @@ impl HttpLink {
             return Some(step);
         }
         self.told.clear();
-        if self.phase == Phase::Closing {
-            self.end_if_answered();
-        } else {
+        if self.phase != Phase::Closing {
             self.post_letters();
             self.read_on(readers);
+        }
+        self.ask_on();
+        if self.phase == Phase::Closing {
+            self.end_if_answered();
         }
         self.steps.pop_front()
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    HttpLink, Join, Step,
+    HttpLink, Join, REQUESTS_MAX, Step,
     answers::{Problem, ack, beginning, element, error, is_for_now},
 };
 use crate::client::{comeback::Loss, secret::Secret};
@@ -163,6 +163,8 @@ impl HttpLink {
         }
         self.refused.remove(room);
         self.goodbyes.retain(|(left, _)| left != room);
+        let path = format!("/rooms/{room}/presence");
+        self.waiting.retain(|(asked, fetch)| !(matches!(asked, Asked::Goodbye) && fetch.path == path));
         if presence && !self.seen_in.contains(room) {
             self.seen_in.push(room.clone());
         }
@@ -182,8 +184,14 @@ impl HttpLink {
         self.is_due = true;
     }
 
+    /// Says how it is with the client in a room. What is said of the same and waits is out of date.
     pub(super) fn post(&mut self, room: &RoomName, id: String, what: &str, body: String) {
         let get = self.get(format!("/rooms/{room}/{what}"));
+        let is_outdated =
+            |(asked, fetch): &mut (Asked, Fetch)| matches!(asked, Asked::Other(..)) && fetch.path == get.path;
+        for (asked, _) in self.waiting.extract_if(.., is_outdated).collect::<Vec<_>>() {
+            self.done(&asked, "{}");
+        }
         let fetch = Fetch { method: Method::Post, body: Some(body), ..get };
         self.ask(Asked::Other(room.clone(), id), fetch);
     }
@@ -223,8 +231,20 @@ impl HttpLink {
     }
 
     pub(super) fn ask(&mut self, asked: Asked, fetch: Fetch) {
-        let ticket = self.fetch(fetch);
-        self.asked.insert(ticket, asked);
+        self.waiting.push((asked, fetch));
+    }
+
+    /// Makes the requests that wait and may go now.
+    pub(super) fn ask_on(&mut self) {
+        while self.asked.len() < REQUESTS_MAX {
+            let is_free = |path: &String| self.asked.values().all(|(_, busy)| busy != path);
+            let Some(at) = self.waiting.iter().position(|(_, fetch)| is_free(&fetch.path)) else { return };
+            let (asked, fetch) = self.waiting.remove(at);
+            let path = fetch.path.clone();
+            // A fresh token may have come while it waited.
+            let ticket = self.fetch(Fetch { token: self.token.clone(), ..fetch });
+            self.asked.insert(ticket, (asked, path));
+        }
     }
 
     pub(super) fn fetch(&mut self, fetch: Fetch) -> Ticket {
@@ -239,7 +259,7 @@ impl HttpLink {
             return self.read_answered(ticket, outcome);
         }
         // What was dropped is of no use any more.
-        let Some(asked) = self.asked.remove(&ticket) else { return };
+        let Some((asked, _)) = self.asked.remove(&ticket) else { return };
         if let Asked::Letters(room, _) = &asked
             && let Some(letters) = self.letters.get_mut(room)
         {

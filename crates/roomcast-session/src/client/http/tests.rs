@@ -227,6 +227,66 @@ fn one_post_is_under_way_at_a_time_and_each_message_has_its_answer() {
 }
 
 #[test]
+fn so_many_requests_are_under_way_at_once_and_the_oldest_go_first() {
+    let (mut bench, _) = Bench::joined();
+    for n in 0..100 {
+        bench.say(&json!({"type": "history", "id": n.to_string(), "room": format!("h{n}"), "data": {}}));
+    }
+    let mut under_way = VecDeque::new();
+    for n in 0..100 {
+        while let Some(step) = bench.step() {
+            if let Step::Fetch(ticket, fetch) = step {
+                under_way.push_back((ticket, fetch.path));
+            }
+        }
+        assert_eq!(under_way.len(), REQUESTS_MAX.min(100 - n));
+        let (ticket, path) = under_way.pop_front().unwrap();
+        assert_eq!(path, format!("/rooms/h{n}/messages"));
+        bench.answer(ticket, 200, &json!({"messages": [], "complete": true}));
+    }
+}
+
+#[test]
+fn states_keep_their_order_and_of_those_that_wait_only_the_newest_goes() {
+    let (mut bench, _) = Bench::joined();
+    let state =
+        |n: u64| json!({"type": "presence", "id": n.to_string(), "room": "r", "data": {"state": {"n": n}}});
+    bench.say(&state(0));
+    let (first, _) = bench.fetched();
+    bench.say(&state(1));
+    bench.say(&state(2));
+    assert!(bench.next().unwrap().contains(r#""id":"1""#), "it is done, as the next one does it");
+    assert_eq!(bench.next(), None);
+    bench.answer(first, 200, &json!({}));
+    assert!(bench.next().unwrap().contains(r#""id":"0""#));
+    let (_, second) = bench.fetched();
+    assert_eq!(second.body.unwrap(), r#"{"state":{"n":2}}"#);
+}
+
+#[test]
+fn a_goodbye_that_waits_is_not_said_to_a_room_that_is_joined_again() {
+    let (mut bench, _) = Bench::joined();
+    for n in 0..REQUESTS_MAX {
+        bench.say(&json!({"type": "history", "id": n.to_string(), "room": format!("h{n}"), "data": {}}));
+    }
+    let busy: Vec<_> = (0..REQUESTS_MAX).map(|_| bench.fetched().0).collect();
+    let readers = std::mem::take(&mut bench.readers);
+    bench.say(&json!({"type": "leave", "id": "leave", "room": "r"}));
+    assert!(bench.next().unwrap().contains("left"));
+    let (reading, _) = bench.fetched();
+    bench.answer(reading, 400, &json!({"code": "bad_request", "detail": "which room?"}));
+    while bench.next().is_some() {}
+    bench.readers = readers;
+    bench.join("r");
+    for ticket in busy {
+        bench.answer(ticket, 200, &json!({"messages": [], "complete": true}));
+    }
+    while let Some(step) = bench.next() {
+        assert!(!step.contains("DELETE"), "{step}");
+    }
+}
+
+#[test]
 fn nothing_passes_a_message_that_was_refused_for_now() {
     let later = json!({"code": "unavailable", "detail": "later", "retryable": true});
     let element = json!({"status": "error", "code": "unavailable", "message": "later", "retryable": true});
