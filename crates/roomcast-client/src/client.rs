@@ -138,11 +138,12 @@ impl Client {
         let Join { room, start } = join.into();
         let room = room?;
         let (inbox, outlet) = inbox(self.drained.clone());
+        let seat = inbox.seat.clone();
         let (reply, joined) = oneshot::channel();
         let command = Command::Join(room.clone(), start, inbox, reply);
         self.line.commands.send(command).await.map_err(|_| self.line.ended())?;
         joined.await.unwrap_or_else(|_| Err(self.line.ended()))?;
-        Ok(Room::new(Voice::new(self.line.clone(), room), outlet))
+        Ok(Room::new(Voice::new(self.line.clone(), (room, seat)), outlet))
     }
 
     /// The session, a secret; see [`Builder::session`].

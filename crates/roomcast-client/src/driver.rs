@@ -14,7 +14,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{access::Access, clock::Clock, http, inbox::Inbox, link::Link, random, websocket};
+use crate::{
+    access::Access,
+    clock::Clock,
+    http,
+    inbox::{Inbox, Seat},
+    link::Link,
+    random, websocket,
+};
 
 pub(crate) type Reply = oneshot::Sender<Result<Box<str>, Error>>;
 /// A token, none for a guest, or why it failed.
@@ -26,13 +33,16 @@ const ORDERS_PER_TURN: usize = 64;
 /// What a connection over HTTP tells before readers have their turn: less than an inbox holds.
 const TOLD_PER_TURN: usize = 256;
 
+/// A room, and which joining of it.
+pub(crate) type Place = (RoomName, Seat);
+
 /// What the handles ask.
 #[derive(Debug)]
 pub(crate) enum Command {
     Join(RoomName, Start, Inbox, oneshot::Sender<Result<(), Error>>),
-    Leave(RoomName, Reply),
-    Publish(RoomName, Publication, Reply),
-    Ask(RoomName, Query, Reply),
+    Leave(Place, Reply),
+    Publish(Place, Publication, Reply),
+    Ask(Place, Query, Reply),
     Close,
 }
 
@@ -203,11 +213,22 @@ impl Driver {
                 let joined = self.client.join(room, start, inbox);
                 let _ = reply.send(joined);
             }
-            Command::Leave(room, reply) => self.client.leave(&room, Some(reply)),
-            Command::Publish(room, publication, reply) => self.client.publish(&room, &publication, reply),
-            Command::Ask(room, query, reply) => self.client.ask(self.now_ms(), &room, &query, reply),
+            Command::Leave(place, reply) if self.holds(&place) => self.client.leave(&place.0, Some(reply)),
+            Command::Publish(place, publication, reply) if self.holds(&place) => {
+                self.client.publish(&place.0, &publication, reply);
+            }
+            Command::Ask(place, query, reply) if self.holds(&place) => {
+                self.client.ask(self.now_ms(), &place.0, &query, reply);
+            }
+            Command::Leave(_, reply) => drop(reply.send(Ok("{}".into()))),
+            Command::Publish(_, _, reply) | Command::Ask(_, _, reply) => drop(reply.send(Err(Error::Left))),
             Command::Close => self.client.close(self.now_ms()),
         }
+    }
+
+    /// Whether the room is joined, and was not left since by whoever asks.
+    fn holds(&self, (room, seat): &Place) -> bool {
+        self.client.inbox(room).is_some_and(|inbox| inbox.seat == *seat)
     }
 
     fn hear(&mut self) -> Result<(), Loss> {

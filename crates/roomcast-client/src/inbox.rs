@@ -14,6 +14,16 @@ const EVENTS_MAX: usize = 1024;
 /// Places that must be free for the inbox not to be full, the mark's own counted in.
 const FREE_MIN: usize = 3;
 
+/// One joining of a room: tells those who speak in it from those who did before it was left.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seat(Arc<()>);
+
+impl PartialEq for Seat {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 #[derive(Debug)]
 enum Item {
     Event(Event),
@@ -24,6 +34,7 @@ enum Item {
 /// The task's end.
 #[derive(Debug)]
 pub(crate) struct Inbox {
+    pub(crate) seat: Seat,
     events: mpsc::Sender<Item>,
     last: oneshot::Sender<Event>,
 }
@@ -41,7 +52,8 @@ pub(crate) struct Outlet {
 pub(crate) fn inbox(drained: Arc<Notify>) -> (Inbox, Outlet) {
     let (events, outlet) = mpsc::channel(EVENTS_MAX + 1);
     let (last, told_last) = oneshot::channel();
-    (Inbox { events, last }, Outlet { events: outlet, last: told_last, drained })
+    let seat = Seat::default();
+    (Inbox { seat, events, last }, Outlet { events: outlet, last: told_last, drained })
 }
 
 impl client::Inbox for Inbox {

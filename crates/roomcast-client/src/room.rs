@@ -9,14 +9,14 @@ use std::{
 };
 
 use futures_util::Stream;
-use roomcast_protocol::{MessageId, Position, RoomName};
+use roomcast_protocol::{MessageId, Position};
 use roomcast_session::client::{Ack, Error, Publication, Query, Range};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
 use crate::{
     client::Line,
-    driver::Command,
+    driver::{Command, Place},
     event::{Event, Page, Raw, raw},
     inbox::Outlet,
     random,
@@ -40,7 +40,7 @@ impl<M> Room<M> {
 
     /// The name.
     pub fn name(&self) -> &str {
-        &self.voice.room
+        &self.voice.place.0
     }
 
     /// A position after the last event that was taken: what a later [`Join::since`](crate::Join::since) goes on
@@ -111,23 +111,24 @@ impl<M: DeserializeOwned> Stream for Room<M> {
     }
 }
 
-/// What is said in a room goes through this. Cheap to clone.
+/// What is said in a room goes through this. Cheap to clone. It ends with the room's being left, and says nothing in
+/// one that is joined again.
 pub struct Voice<M> {
     line: Line,
-    room: RoomName,
+    place: Place,
     /// It takes messages, and holds none.
     messages: PhantomData<fn(M)>,
 }
 
 impl<M> Clone for Voice<M> {
     fn clone(&self) -> Self {
-        Self::new(self.line.clone(), self.room.clone())
+        Self::new(self.line.clone(), self.place.clone())
     }
 }
 
 impl<M> fmt::Debug for Voice<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Voice").field(&self.room).finish()
+        f.debug_tuple("Voice").field(&self.place.0).finish()
     }
 }
 
@@ -154,8 +155,8 @@ impl Receipt {
 }
 
 impl<M> Voice<M> {
-    pub(crate) fn new(line: Line, room: RoomName) -> Self {
-        Self { line, room, messages: PhantomData }
+    pub(crate) fn new(line: Line, place: Place) -> Self {
+        Self { line, place, messages: PhantomData }
     }
 
     /// Shows that this user types, or no longer. Say it as often as there is a key: it is sent once a second at
@@ -175,11 +176,11 @@ impl<M> Voice<M> {
 
     /// See [`Room::leave`].
     pub async fn leave(&self) -> Result<(), Error> {
-        self.line.ask(|reply| Command::Leave(self.room.clone(), reply)).await.map(drop)
+        self.line.ask(|reply| Command::Leave(self.place.clone(), reply)).await.map(drop)
     }
 
     async fn ask(&self, query: Query) -> Result<Box<str>, Error> {
-        self.line.ask(|reply| Command::Ask(self.room.clone(), query, reply)).await
+        self.line.ask(|reply| Command::Ask(self.place.clone(), query, reply)).await
     }
 }
 
@@ -206,7 +207,7 @@ impl<M: Serialize> Voice<M> {
     /// that was sent under it before, by another process even, is not sent again: the ack says `duplicate`.
     pub async fn post_as(&self, id: MessageId, message: &M) -> Result<Receipt, Error> {
         let publication = publication(id.clone(), message)?;
-        let command = |reply| Command::Publish(self.room.clone(), publication, reply);
+        let command = |reply| Command::Publish(self.place.clone(), publication, reply);
         let answer = self.line.order(command).await?;
         Ok(Receipt { id, line: self.line.clone(), answer })
     }

@@ -3,7 +3,7 @@
 use roomcast_client::{Error, Event, Join, Range, Raw, Transport};
 use serde_json::{Value, json};
 
-use crate::support::{Roster, Server, joined, message, next, say, soon};
+use crate::support::{Roster, Server, joined, message, next, numbers, say, soon};
 
 on_each_transport! {
     a_message_is_acked_and_comes_to_everybody,
@@ -12,6 +12,7 @@ on_each_transport! {
     what_was_said_before,
     leaving_and_letting_go,
     a_room_that_was_let_go_is_joined_again_at_once,
+    who_has_left_has_no_say_in_the_room_joined_again,
     nonsense_is_refused_in_words,
 }
 
@@ -157,6 +158,20 @@ async fn a_room_that_was_let_go_is_joined_again_at_once(by: Transport) {
     soon(again.send(&say("text", json!({"n": 1})))).await.unwrap();
     assert_eq!(message(&mut again).await.body.read::<Value>().unwrap()["n"], 1);
     while soon(room.next()).await.is_some() {}
+}
+
+async fn who_has_left_has_no_say_in_the_room_joined_again(by: Transport) {
+    let server = Server::open();
+    let client = server.client().transports([by]).connect().unwrap();
+    let old = client.join::<Raw>("general").await.unwrap();
+    soon(old.leave()).await.unwrap();
+    let mut new = client.join::<Raw>("general").await.unwrap();
+    joined(&mut new).await;
+    assert_eq!(soon(old.send(&say("text", json!({})))).await.unwrap_err(), Error::Left);
+    assert_eq!(soon(old.set_state(&json!({}))).await.unwrap_err(), Error::Left);
+    soon(old.leave()).await.expect("it was left");
+    soon(new.send(&say("text", json!({"n": 1})))).await.expect("it is joined");
+    assert_eq!(numbers(&mut new, 1).await, [1]);
 }
 
 async fn nonsense_is_refused_in_words(by: Transport) {

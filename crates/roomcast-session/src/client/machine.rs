@@ -144,6 +144,11 @@ impl<I: Inbox, T> Client<I, T> {
         staying.map(|(room, reading)| Reader { room, start: &reading.start, position: reading.position() })
     }
 
+    /// What the application takes a room's events from.
+    pub fn inbox(&self, room: &RoomName) -> Option<&I> {
+        self.rooms.get(room).map(|reading| &reading.inbox)
+    }
+
     // What the application asks.
 
     /// Joins a room, now and after each reconnect. The rest is told through the inbox. One that is being left may
