@@ -1,5 +1,6 @@
-//! What a server sends, read from the text of one message. What a later version may add is passed over; what
-//! should be there and isn't makes the message unreadable.
+//! What a server sends, read from the text of one message. What a later version may add is passed over, and so is a
+//! sign of who is there or types from which something is missing. Where a reader's place or an answer depends on it,
+//! what should be there and isn't makes the message unreadable.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -54,7 +55,7 @@ pub(super) struct Envelope<'a> {
     seq: Option<u64>,
     prev: Option<u64>,
     timestamp: Option<f64>,
-    #[serde(borrow)]
+    #[serde(borrow, default = "null")]
     data: &'a RawValue,
     #[serde(skip)]
     text: &'a str,
@@ -86,6 +87,7 @@ enum System {
         reconnect_in: f64,
     },
     Kicked {
+        #[serde(default)]
         reason: String,
     },
     Reset {
@@ -114,8 +116,8 @@ impl<'a> Envelope<'a> {
         match &*self.kind {
             "ack" | "error" => self.answer(),
             "system" => self.system(),
-            "presence" => self.presence().map(Incoming::Presence),
-            "typing" => self.typing().map(Incoming::Typing),
+            "presence" => Ok(self.presence().map_or(Incoming::Other, Incoming::Presence)),
+            "typing" => Ok(self.typing().map_or(Incoming::Other, Incoming::Typing)),
             _ if self.room.is_none() => Ok(Incoming::Other),
             _ => self.message().map(|message| Incoming::Message(message, self.prev)),
         }
@@ -188,6 +190,10 @@ impl<'a> Envelope<'a> {
     fn payload<T: Deserialize<'a>>(&self) -> Result<T, String> {
         payload(self.data)
     }
+}
+
+fn null<'a>() -> &'a RawValue {
+    RawValue::NULL
 }
 
 impl Joined {

@@ -615,6 +615,28 @@ fn nonsense_from_the_server_ends_the_connection_and_not_the_client() {
 }
 
 #[test]
+fn a_sign_from_which_something_is_missing_is_passed_over() {
+    for sign in [
+        json!({"type":"typing","room":"r"}),
+        json!({"type":"typing","room":"r","data":{"typing":true}}),
+        json!({"type":"typing","room":"r","data":{"author":"bob"}}),
+        json!({"type":"presence","room":"r","data":{"event":"count","count":1}}),
+        json!({"type":"presence","room":"r","data":{"event":"join","v":1,"count":1}}),
+        json!({"type":"presence","room":"r","data":{"event":"sync","v":1,"count":1,"members":[{}]}}),
+        json!({"type":"presence","room":"r","data":[]}),
+    ] {
+        let mut bench = Bench::joined();
+        bench.say(&sign);
+        bench.message(6);
+        assert_eq!(bench.outputs(), Vec::<String>::new(), "{sign}");
+        assert_eq!(bench.events(), ["joined e.5 false", "message 6"], "{sign}");
+    }
+    let mut bench = Bench::joined();
+    bench.say(&json!({"type":"system","room":"r","data":{"event":"kicked"}}));
+    assert_eq!(bench.events(), ["joined e.5 false", "left: "], "though nobody says why");
+}
+
+#[test]
 fn what_a_server_says_of_time_overflows_no_clock() {
     // In milliseconds more than 64 bits hold, or with the time now.
     for ages in [18_446_744_073_709_548.0, 1e19] {

@@ -42,7 +42,7 @@ struct Heard<'a> {
     kind: String,
     room: Option<String>,
     #[serde(borrow)]
-    data: &'a RawValue,
+    data: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -204,13 +204,14 @@ impl HttpLink {
                 return self.lose(Loss::Broken(format!("the server sent what can't be read: {error}")));
             }
         };
+        let data = told.data.map_or("null", RawValue::get);
         match &*told.kind {
-            "error" if told.room.is_none() => match serde_json::from_str::<Problem>(told.data.get()) {
+            "error" if told.room.is_none() => match serde_json::from_str::<Problem>(data) {
                 Ok(problem) => self.lose(problem.as_loss()),
                 Err(error) => self.lose(Loss::Broken(error.to_string())),
             },
             "system" => {
-                let data: System = serde_json::from_str(told.data.get()).unwrap_or_default();
+                let data: System = serde_json::from_str(data).unwrap_or_default();
                 match &*data.event {
                     "welcome" => self.welcomed(ticket, data),
                     "kicked" if told.room.or(data.room).is_none() => {
