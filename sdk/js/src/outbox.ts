@@ -1,11 +1,12 @@
 /**
  * `roomcast/outbox`: what is sent is kept in IndexedDB until its promise is settled, so that it outlives the page. The
  * next page that enters the room sends it, in order, before anything of its own, under the same ids: the server knows
- * what it has already. Where nothing can be kept, messages are sent all the same.
+ * what it has already. A page holds a Web Lock for as long as it sees to messages, and nobody else does. Where nothing can
+ * be kept, messages are sent all the same.
  */
 import { RoomcastError } from "./error.js";
 import { randomId } from "./random.js";
-import type { Ack, Client, HistoryOptions, Page, Room } from "./types.js";
+import type { Ack, Client, HistoryOptions, Off, Page, Room } from "./types.js";
 
 /** A server knows ids for five minutes; what is older is looked for in the room instead. */
 const KNOWN_MS = 4 * 60_000;
@@ -14,6 +15,12 @@ const SKEW_MS = 10 * 60_000;
 const PAGE = 100;
 /** Sends that may wait for those of the page before. */
 const WAITING_MAX = 1024;
+/** Of the page before, so many are under way at once: more than a client's `queue` would be refused. */
+const AGAIN_MAX = 64;
+/** Browsers are known to never answer. */
+const OPEN_WITHIN_MS = 3000;
+/** The lock of a page that is gone may come so much later. Who waits for one that lives sends its own meanwhile. */
+const GONE_WITHIN_MS = 1000;
 
 /** A message that a page left behind. */
 export interface Left {
@@ -30,6 +37,8 @@ export interface OutboxOptions {
 
 interface Letter {
   n?: number;
+  /** The lock of who sees to it. */
+  batch: string;
   owner: string;
   room: string;
   id: string;
@@ -45,11 +54,15 @@ const settled = <T>(request: IDBRequest<T>) =>
     request.onerror = () => failed(request.error);
   });
 
-async function open(): Promise<IDBDatabase> {
+/** `gone`: another page wants to delete or upgrade it, or the browser has taken it away. */
+async function open(gone: () => void): Promise<IDBDatabase> {
   const request = indexedDB.open("roomcast-outbox", 1);
   request.onupgradeneeded = () =>
     request.result.createObjectStore("letters", { keyPath: "n", autoIncrement: true }).createIndex("of", ["owner", "room"]);
-  return settled(request);
+  const base = await Promise.race([settled(request), new Promise<never>((_, late) => setTimeout(late, OPEN_WITHIN_MS))]);
+  base.onclose = gone;
+  base.onversionchange = () => (base.close(), gone());
+  return base;
 }
 
 const parsed = ({ text }: Letter) => text && JSON.parse(text);
@@ -73,43 +86,68 @@ async function find(room: Room<any, any>, user: string, { id, time }: Letter) {
     const found = page?.messages.find((message) => message.id === id && message.data.author === user);
     if (found) return found;
     const oldest = page?.messages[0];
-    if (!oldest || page.complete || oldest.time.getTime() < time - SKEW_MS) return;
+    if (!oldest || page.complete || oldest.time.getTime() < Math.min(time, Date.now()) - SKEW_MS) return;
     before = { epoch: oldest.epoch!, seq: oldest.seq! };
   }
 }
 
 /** The client, with sends that outlive the page. `owner` is the user: nobody else's messages are sent. */
 export function outbox(client: Client, owner: string, { again }: OutboxOptions = {}): Client {
-  const database = open();
+  let database: Promise<IDBDatabase> | undefined;
   const rooms = new WeakMap<object, object>();
-  /** Ids that this page has sent. */
+  /** The batches that this page sees to. */
   const mine = new Set<string>();
 
   /** Does something to the letters; answers nothing where that can't be. */
   const letters = <T>(act: (store: IDBObjectStore) => IDBRequest<T>) =>
-    database.then((base) => settled(act(base.transaction("letters", "readwrite").objectStore("letters")))).catch(() => undefined);
+    (database ??= open(() => (database = undefined)))
+      .then((base) => settled(act(base.transaction("letters", "readwrite").objectStore("letters"))))
+      .catch(() => undefined);
 
-  const forget = ({ n }: Letter) => n !== undefined && letters((store) => store.delete(n));
+  /** Waits until nobody else sees to a batch; this page does, until it calls the answer. */
+  const hold = (batch: string) =>
+    new Promise<Off>((then) => {
+      mine.add(batch);
+      const held = (free?: Off) => then(() => (mine.delete(batch), free?.()));
+      const locks = globalThis.navigator?.locks;
+      if (!locks) held();
+      else locks.request(`roomcast-outbox ${batch}`, () => new Promise<void>(held)).catch(() => held());
+    });
+
+  const leftIn = async (room: Room<any, any>): Promise<Letter[]> =>
+    (await letters((store) => store.index("of").getAll([owner, room.name]))) ?? [];
 
   async function resend(room: Room<any, any>) {
-    const kept: Letter[] = (await letters((store) => store.index("of").getAll([owner, room.name]))) ?? [];
-    const left = kept.filter(({ id }) => !mine.has(id));
-    if (!left.length || !(await live(room))) return;
+    for (const batch of new Set((await leftIn(room)).map(({ batch }) => batch))) {
+      if (mine.has(batch)) continue;
+      const held = hold(batch);
+      const sent = held.then((free) => resendBatch(room, batch, free));
+      const late = new Promise<void>((then) => setTimeout(then, GONE_WITHIN_MS));
+      if (await Promise.race([held, late])) await sent;
+    }
+  }
+
+  /** All that nobody has sent meanwhile; `free` is called once all of it has an end. */
+  async function resendBatch(room: Room<any, any>, batch: string, free: Off) {
+    const isIn = await live(room);
+    const left = (await leftIn(room)).filter((letter) => isIn && letter.batch === batch);
+    const ends: Promise<unknown>[] = [];
     for (const letter of left) {
-      const { id, type, time } = letter;
-      if (Date.now() - time > KNOWN_MS && (await find(room, client.user ?? owner, letter))) {
-        forget(letter);
+      const { n, id, type, time } = letter;
+      const forget = () => letters((store) => store.delete(n!));
+      if (Math.abs(Date.now() - time) > KNOWN_MS && (await find(room, client.user ?? owner, letter))) {
+        ends.push(forget());
         continue;
       }
-      mine.add(id);
-      const ack = room.send(type, parsed(letter), { id });
-      ack.then(
-        () => forget(letter),
-        // What was not refused, but never asked, is for the next page.
-        ({ code }) => code === "queue_full" || code === "unknown" || room.state === "left" || forget(letter),
-      );
-      again?.({ id, room: room.name, type, data: parsed(letter) }, ack);
+      const data = parsed(letter);
+      const ack = room.send(type, data, { id });
+      // What was not refused, but never asked, is for the next page.
+      ends.push(ack.then(forget, ({ code }) => code === "queue_full" || code === "unknown" || room.state === "left" || forget()));
+      // Called later: it may do what it likes.
+      queueMicrotask(() => again?.({ id, room: room.name, type, data }, ack));
+      if (ends.length % AGAIN_MAX === 0) await ends.at(-1);
     }
+    Promise.all(ends).then(free);
   }
 
   function kept(room: Room<any, any>) {
@@ -117,27 +155,43 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
     let waiting = 0;
     /** One after the other, so that what is missing goes again in its order. */
     let looked: ReturnType<typeof find> = Promise.resolve(undefined);
+    /** What this page sees to, from the first send to when none is left. */
+    let batch: { name: string; count: number; held: Promise<Off> } | undefined;
+    function begin() {
+      const name = randomId();
+      return { name, count: 0, held: hold(name) };
+    }
     async function send(type: string, data: any, options: any = {}): Promise<any> {
-      if (options.volatile) return room.send(type, data, options);
+      const { volatile, signal, id = randomId() } = options;
+      if (volatile) return room.send(type, data, options);
+      signal?.throwIfAborted();
       if (waiting >= WAITING_MAX) throw new RoomcastError("queue_full", `${waiting} sends wait for their turn, the most that may`, true);
-      const id = options.id ?? randomId();
-      const letter: Letter = { owner, room: room.name, id, type, text: JSON.stringify(data), time: Date.now() };
-      mine.add(id);
-      waiting++;
-      const put = letters((store) => store.add(letter)).then((n) => (letter.n = n as number));
-      await (turn = turn.then(() => put));
-      waiting--;
+      const text = JSON.stringify(data);
+      const ours = (batch ??= begin());
+      const letter: Letter = { batch: ours.name, owner, room: room.name, id, type, text, time: Date.now() };
+      const putting = ours.held.then(() => letters((store) => store.add(letter)));
+      const over = new AbortController();
+      const aborted = new Promise<never>((_, failed) => signal?.addEventListener("abort", () => failed(signal.reason), over));
       const ask = () => room.send(type, parsed(letter), { ...options, id });
+      ours.count++;
+      waiting++;
       try {
+        await Promise.race([(turn = turn.then(() => putting)), aborted]).finally(() => waiting--);
         return await ask();
       } catch (error) {
-        if ((error as RoomcastError).code !== "unknown") throw error;
+        if ((error as RoomcastError)?.code !== "unknown") throw error;
         const found = await (looked = looked.then(() => find(room, client.user ?? owner, letter)));
         if (!found) return await ask();
         const { seq, epoch, timestamp } = found;
         return { id, seq, epoch, timestamp, duplicate: true };
       } finally {
-        forget(letter);
+        over.abort();
+        putting.then(async (n) => {
+          if (n) await letters((store) => store.delete(n));
+          if (--ours.count) return;
+          batch = undefined;
+          (await ours.held)();
+        });
       }
     }
     return Object.create(room, { send: { value: send } });

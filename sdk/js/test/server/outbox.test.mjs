@@ -20,17 +20,17 @@ async function scene(t) {
     await proxy.stop();
     await server.stop();
   });
-  return { proxy, name: newRoom(), page: await openPage(t, context, pages.url) };
+  return { server, proxy, context, name: newRoom(), page: await openPage(t, context, pages.url) };
 }
 
 /** What the application does when it is loaded. Messages that are sent again are in `again`, how they ended in `ends`. */
-const load = (page, { proxy, name }, owner = "ada") =>
+const load = (page, { proxy, name }, owner = "ada", options = {}) =>
   page.evaluate(
-    async ([url, name, owner]) => {
+    async ([url, name, owner, options]) => {
       const { outbox } = await import("/outbox.js");
       const again = [];
       const ends = [];
-      const rt = outbox(roomcast.connect(url, { backoff: { base: 20, max: 200 } }), owner, {
+      const rt = outbox(roomcast.connect(url, { backoff: { base: 20, max: 200 }, ...options }), owner, {
         again: ({ data }, ack) => (again.push(data.n), ends.push(ack)),
       });
       const room = rt.room(name, { last: 1000 });
@@ -38,16 +38,28 @@ const load = (page, { proxy, name }, owner = "ada") =>
       room.on("text", ({ data }) => got.push(data.n));
       Object.assign(window, { rt, room, got, again, ends, sent: [] });
     },
-    [`${proxy.url}/?user=${owner}`, name, owner],
+    [`${proxy.url}/?user=${owner}`, name, owner, options],
   );
 
-async function reload(page, scene, owner) {
+async function reload(page, scene, ...how) {
   await page.reload();
   await page.waitForFunction(() => window.roomcast);
-  await load(page, scene, owner);
+  await load(page, scene, ...how);
 }
 
 const live = (page) => page.waitForFunction(() => room.state === "live");
+/** Letters of pages that are gone. */
+const leave = (page, name, ...letters) =>
+  page.evaluate(async ([room, letters]) => {
+    const open = indexedDB.open("roomcast-outbox");
+    await new Promise((then) => (open.onsuccess = then));
+    const store = open.result.transaction("letters", "readwrite").objectStore("letters");
+    for (const { age, data, ...letter } of letters) {
+      store.add({ owner: "ada", room, type: "text", text: JSON.stringify(data), time: Date.now() - age, ...letter });
+    }
+    await new Promise((then) => (store.transaction.oncomplete = then));
+    open.result.close();
+  }, [name, letters]);
 /** Sends, and waits until the browser has them. */
 const write = (page, from, to) =>
   page.evaluate(async ([from, to]) => {
@@ -110,20 +122,152 @@ test("so is what is too old for the server to know its id", async (t) => {
   const id = await page.evaluate(async () => (await room.send("text", { n: 0 })).id);
   proxy.down();
   // As if the ack had been lost, an hour ago; the second one never arrived.
-  await page.evaluate(async ([room, id]) => {
-    const open = indexedDB.open("roomcast-outbox");
-    await new Promise((then) => (open.onsuccess = then));
-    const store = open.result.transaction("letters", "readwrite").objectStore("letters");
-    const time = Date.now() - 3_600_000;
-    const letter = { owner: "ada", room, type: "text", time };
-    store.add({ ...letter, id, text: '{"n":"again"}' });
-    store.add({ ...letter, id: "never-arrived", text: '{"n":1}' });
-    await new Promise((then) => (store.transaction.oncomplete = then));
-  }, [all.name, id]);
+  const age = 3_600_000;
+  await leave(page, all.name, { id, age, data: { n: "again" } }, { id: "never-arrived", age, data: { n: 1 } });
   await reload(page, all);
   proxy.up();
   deepEqual(await got(page, 2), range(2));
   deepEqual(await page.evaluate(() => again), [1]);
+});
+
+test("so is what was written by a clock that was ahead", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  await load(page, all);
+  await live(page);
+  const id = await page.evaluate(async () => (await room.send("text", { n: 0 })).id);
+  proxy.down();
+  await leave(page, all.name, { id, age: -3_600_000, data: { n: "again" } });
+  await reload(page, all);
+  await write(page, 1, 2);
+  proxy.up();
+  deepEqual(await got(page, 2), range(2));
+  deepEqual(await page.evaluate(() => again), []);
+});
+
+test("what another tab is about to send is left to it, as long as it lives", async (t) => {
+  const all = await scene(t);
+  const { page, proxy, server, context } = all;
+  proxy.down();
+  await load(page, all);
+  await write(page, 0, 3);
+  // This tab gets through, that one doesn't.
+  const through = { ...all, proxy: server };
+  const other = await openPage(t, context, pages.url);
+  await load(other, through);
+  await write(other, 7, 8);
+  deepEqual(await got(other, 1), [7]);
+  deepEqual(await other.evaluate(() => again), []);
+  await page.close();
+  deepEqual(await got(other, 4), [7, 0, 1, 2]);
+  deepEqual(await other.evaluate(() => again), range(3));
+});
+
+test("what two tabs find is sent by one of them", async (t) => {
+  const all = await scene(t);
+  const { page, proxy, context } = all;
+  proxy.down();
+  await load(page, all);
+  await write(page, 0, 5);
+  await reload(page, all);
+  const other = await openPage(t, context, pages.url);
+  await load(other, all);
+  proxy.up();
+  for (const tab of [page, other]) deepEqual(await got(tab, 5), range(5));
+  const told = await Promise.all([page, other].map((tab) => tab.evaluate(() => again)));
+  deepEqual(told.flat().sort(), range(5));
+});
+
+test("what is aborted while it waits for the page before is not sent, by no page", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  proxy.down();
+  await load(page, all);
+  await write(page, 0, 1);
+  await reload(page, all);
+  const why = await page.evaluate(async () => {
+    const over = new AbortController();
+    const sent = room.send("text", { n: "aborted" }, { signal: over.signal });
+    over.abort("changed my mind");
+    return sent.catch((reason) => reason);
+  });
+  deepEqual(why, "changed my mind");
+  await write(page, 1, 2);
+  await reload(page, all);
+  proxy.up();
+  deepEqual(await got(page, 2), range(2));
+});
+
+test("an application that throws when it is told doesn't stop what it sends", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  proxy.down();
+  await load(page, all);
+  await write(page, 0, 2);
+  await page.reload();
+  await page.waitForFunction(() => window.roomcast);
+  await load(page, all);
+  await page.evaluate(() => {
+    window.thrown = [];
+    addEventListener("error", (event) => (event.preventDefault(), thrown.push(event.message)));
+    again.push = () => {
+      throw new Error("of the application");
+    };
+  });
+  await write(page, 2, 3);
+  proxy.up();
+  deepEqual(await got(page, 3), range(3));
+  await page.waitForFunction(() => thrown.length === 2);
+});
+
+test("more than may wait at once is left, and goes in order", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  await load(page, all);
+  await live(page);
+  proxy.down();
+  await leave(page, all.name, ...range(150).map((n) => ({ id: `left-${n}`, age: 0, data: { n } })));
+  await reload(page, all, "ada", { queue: 70 });
+  await write(page, 150, 152);
+  proxy.up();
+  deepEqual(await got(page, 152), range(152));
+  await page.evaluate(() => Promise.all([...ends, ...sent]));
+});
+
+test("a page that waits for nothing keeps nobody from deleting the database, nor itself from going on", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  await load(page, all);
+  await live(page);
+  await page.evaluate(() => room.send("text", { n: 0 }));
+  await write(page, 0, 0); // waits until it is forgotten
+  await page.evaluate(async () => {
+    const deleting = indexedDB.deleteDatabase("roomcast-outbox");
+    await new Promise((then, failed) => ((deleting.onsuccess = then), (deleting.onblocked = () => failed(new Error("blocked")))));
+  });
+  proxy.down();
+  await page.evaluate(() => void sent.push(room.send("text", { n: 1 })));
+  await write(page, 2, 3);
+  await reload(page, all);
+  proxy.up();
+  deepEqual(await got(page, 3), range(3));
+});
+
+test("a page that waits for nothing can be kept for the way back", async (t) => {
+  const all = await scene(t);
+  const { page } = all;
+  await load(page, all);
+  await live(page);
+  await page.evaluate(async () => {
+    addEventListener("pageshow", ({ persisted }) => (window.wasKept = persisted));
+    await room.send("text", { n: 0 });
+  });
+  await write(page, 0, 0); // waits until it is forgotten
+  await page.goto(`${pages.url}/elsewhere`);
+  await page.goBack({ waitUntil: "commit" });
+  deepEqual(await page.evaluate(() => window.wasKept), true);
+  await write(page, 1, 2);
+  deepEqual(await got(page, 2), range(2));
 });
 
 test("a page that had no answer for longer than ids are known looks what became of it", async (t) => {
