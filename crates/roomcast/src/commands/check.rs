@@ -1,5 +1,7 @@
 //! `roomcast check`: finds the mistakes in a configuration, all of them at once.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::layers::Layers;
@@ -31,6 +33,18 @@ pub(crate) struct Args {
 impl Args {
     /// Tells every fault; fails if one of them is an error.
     pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.judge() {
+            Err(Failure::Said { message, help }) if self.json => {
+                let file = self.layers.config.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+                let problem = json!({ "level": "error", "key": "", "message": message, "help": help });
+                console::json(&json!({ "file": file, "ok": false, "problems": [problem] }))
+                    .and(Err(Failure::Silent))
+            }
+            judged => judged,
+        }
+    }
+
+    fn judge(&self) -> Result<(), Failure> {
         let mut loaded = self.layers.load(Vec::new())?;
         let Some(document) = loaded.report.document.as_ref() else {
             return Err(Failure::with_help(

@@ -51,12 +51,7 @@ impl LogArgs {
 impl Layers {
     /// The configuration that holds, with these further flags; faults and all.
     pub(crate) fn load(&self, flags: Vec<Flag>) -> Result<Loaded, Failure> {
-        let document = config::find(self.config.as_deref()).map_err(|message| {
-            Failure::with_help(
-                message,
-                "--config or ROOMCAST_CONFIG names the file; `roomcast init` writes one",
-            )
-        })?;
+        let document = config::find(self.config.as_deref())?;
         let set = |(key, value): &(String, String)| Flag {
             name: format!("--set {key}"),
             key: key.clone(),

@@ -33,6 +33,7 @@ pub(crate) use setting::rights_as_words;
 pub(crate) use settings::{Auth, Config, Engine, LogFormat, Rule};
 pub(crate) use template::template;
 
+use crate::failure::Failure;
 use fault::Fault;
 use layers::Layers;
 use setting::{Key, Setting};
@@ -59,12 +60,21 @@ fn keys() -> Vec<Key> {
 }
 
 /// Reads the file that holds: the one named, else `roomcast.toml` if there is one.
-pub(crate) fn find(named: Option<&Path>) -> Result<Option<Document>, String> {
+pub(crate) fn find(named: Option<&Path>) -> Result<Option<Document>, Failure> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(Document { path: path.into(), text })),
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("can't read {}: {error}", path.display())),
+        Err(error) => {
+            let help = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    "--config or ROOMCAST_CONFIG names the file; `roomcast init` writes one"
+                }
+                io::ErrorKind::PermissionDenied => "it holds secrets: run this as the user whose file it is",
+                _ => "it must be a text file, in UTF-8",
+            };
+            Err(Failure::with_help(format!("can't read {}: {error}", path.display()), help))
+        }
     }
 }
 

@@ -279,3 +279,12 @@ fn a_file_that_is_not_there_is_told_with_what_names_it() {
         "{told:?}"
     );
 }
+
+#[test]
+fn a_program_is_told_in_json_that_there_is_no_file() {
+    let told = Place::new().run(&["check", "--json"]);
+    assert!(!told.success && told.stderr.is_empty(), "{told:?}");
+    let json = told.json();
+    assert_eq!((&json["ok"], &json["file"]), (&false.into(), &"roomcast.toml".into()));
+    assert_eq!(json["problems"][0]["message"], "there is no roomcast.toml in this directory");
+}
