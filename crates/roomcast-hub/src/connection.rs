@@ -224,12 +224,12 @@ impl Connection {
         }
     }
 
-    /// Writes answers, and releases the readings whose acks are among them. Answers whether the client doesn't take
-    /// them.
-    pub(crate) fn answer(self: &Arc<Self>, answers: Queue) -> bool {
+    /// Writes the answers of a turn, and releases the readings whose acks are among them. Whoever else has something
+    /// to say must not: an ack may be on its way still. Answers whether the client doesn't take them.
+    pub(crate) fn answer(self: &Arc<Self>, answers: Queue, holds_close: bool) -> bool {
         let mut outbox = lock(&self.outbox);
-        outbox.queue.append(answers);
         outbox.release();
+        outbox.tell(answers, holds_close);
         self.flush(&mut outbox);
         self.is_over(&outbox)
     }
@@ -314,7 +314,7 @@ impl Connection {
             "no byte was taken for too long; reconnect and resume",
             &mut queue,
         );
-        self.outbox.lock().queue.append(queue);
+        self.outbox.lock().tell(queue, true);
         self.depart(Departure::Lost);
         let _ = tokio::time::timeout(Duration::from_millis(LINGER_MS), self.write_out()).await;
         self.hang_up();
@@ -418,10 +418,19 @@ impl Connection {
     // Ends.
 
     /// Tells the client something of its own.
-    pub(crate) fn say(self: &Arc<Self>, write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue)) {
+    pub(crate) fn say<T>(
+        self: &Arc<Self>,
+        write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue) -> T,
+    ) -> T {
         let mut queue = Queue::of(self.wire);
-        write(&mut lock(&self.session), &mut queue);
-        self.answer(queue);
+        let mut session = lock(&self.session);
+        let outcome = write(&mut session, &mut queue);
+        let is_closed = session.is_closed();
+        drop(session);
+        let mut outbox = lock(&self.outbox);
+        outbox.tell(queue, is_closed);
+        self.flush(&mut outbox);
+        outcome
     }
 
     /// Ends a connection that is not let in: the close is all it is told.
@@ -485,18 +494,11 @@ impl Connection {
 
     /// Looks at the clock. Answers when to look again.
     pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
-        let mut queue = Queue::of(self.wire);
-        let tick = {
-            let mut session = lock(&self.session);
-            if let Some(farewell) = session.farewell() {
-                let until_ms = farewell.ms + LINGER_MS;
-                drop(session);
-                return self.linger(now, until_ms);
-            }
-            session.tick(now, &mut queue)
-        };
-        self.answer(queue);
-        match tick {
+        let closed_ms = lock(&self.session).farewell().map(|farewell| farewell.ms);
+        if let Some(closed_ms) = closed_ms {
+            return self.linger(now, closed_ms + LINGER_MS);
+        }
+        match self.say(|session, queue| session.tick(now, queue)) {
             Tick::Again(ms) => Some(ms),
             Tick::End(close, text) => {
                 self.close(close, text, Departure::Lost);

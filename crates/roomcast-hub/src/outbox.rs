@@ -109,12 +109,21 @@ pub(crate) struct Outbox {
     /// Whoever waits for the queue to get shorter.
     pub(crate) reader: Option<Waker>,
     pub(crate) log: Log,
+    /// The close is in the queue, or was: nothing follows it.
+    closed: bool,
     readings: SmallVec<[Reading; 1]>,
 }
 
 impl Outbox {
     pub(crate) fn new(queue: Queue) -> Self {
-        Self { queue, flow: Flow::Open, reader: None, log: Log::Read, readings: SmallVec::new() }
+        Self {
+            queue,
+            flow: Flow::Open,
+            reader: None,
+            log: Log::Read,
+            closed: false,
+            readings: SmallVec::new(),
+        }
     }
 
     // Rooms.
@@ -187,6 +196,14 @@ impl Outbox {
 
     // Writing.
 
+    /// Has the client told something, which is the last word if it holds the close.
+    pub(crate) fn tell(&mut self, said: Queue, holds_close: bool) {
+        if !self.closed {
+            self.queue.append(said);
+            self.closed = holds_close;
+        }
+    }
+
     /// Serves one room's run to this reader: with the shared bytes if it stands where the run begins.
     /// Answers whether it is behind now.
     pub(crate) fn deliver(&mut self, slot: usize, run: &mut Run<'_>, outlet: Outlet<'_>) -> bool {
@@ -198,7 +215,7 @@ impl Outbox {
         if let (Sink::Pipe(pipe), Wire::List, true) = (outlet.sink, outlet.wire, reading.roster) {
             pipe.ring();
         }
-        if self.flow != Flow::Open || reading.held || self.log.has_failed() {
+        if self.flow != Flow::Open || reading.held || self.closed || self.log.has_failed() {
             return self.flow == Flow::Blocked;
         }
         if reading.cursor.index() >= run.end().index {
@@ -301,7 +318,7 @@ impl Outbox {
         scratch.seqs.clear();
         scratch.failed = false;
         scratch.bytes.extend_from_slice(self.queue.bytes());
-        if self.log.has_failed() {
+        if self.closed || self.log.has_failed() {
             return;
         }
         if outlet.wire.is_events() {

@@ -113,7 +113,7 @@ impl Stream {
             queue.push_retry(Duration::from_millis(RETRY_MS + random() % RETRY_MS));
             self.welcome(&mut queue);
         }
-        self.connection.answer(queue);
+        self.connection.answer(queue, false);
     }
 
     fn welcome(&self, queue: &mut Queue) {

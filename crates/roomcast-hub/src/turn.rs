@@ -133,7 +133,7 @@ impl<'c> Turn<'c> {
 
     fn write(&mut self) {
         let answers = std::mem::replace(&mut self.answers, Queue::of(self.connection.wire()));
-        self.congested = self.connection.answer(answers);
+        self.congested = self.connection.answer(answers, self.session.is_closed());
     }
 
     fn act(&mut self, action: Action<'_, Arc<Room>>) {
@@ -194,10 +194,12 @@ impl<'c> Turn<'c> {
             Ticket::Later(outcome) => {
                 self.connection.await_ack();
                 self.congested = self.connection.is_congested();
-                let (connection, now) = (self.connection.clone(), self.now);
+                let connection = self.connection.clone();
                 let id = id.map(|id| Cow::Owned(id.into_owned()));
                 self.connection.shared().runtime.spawn(async move {
                     let outcome = outcome.await;
+                    // How long the room takes nothing more counts from when that is told.
+                    let now = connection.shared().now();
                     connection.ack_late(|session, answers| {
                         published(session, (now, id), &room, outcome, answers);
                     });
@@ -253,9 +255,13 @@ impl<'c> Turn<'c> {
         let who = self.session.identity().clone();
         match self.hub.authorizer().authenticate(token, &who.session, self.now.wall) {
             Ok(identity) => {
-                let lost = self.session.authenticated((self.now, id), Arc::new(identity), &mut self.answers);
-                for room in lost {
-                    self.connection.leave(self.now, &who, &room, Departure::Clean);
+                let at = (self.now, id);
+                for (room, rights) in self.session.authenticated(at, Arc::new(identity), &mut self.answers) {
+                    if rights.allow(Rights::JOIN) {
+                        room.review(self.connection, rights, &mut self.answers);
+                    } else {
+                        self.connection.leave(self.now, &who, &room, Departure::Clean);
+                    }
                     self.moved(room);
                 }
                 self.connection.shared().schedule_connection(self.now.ms, self.connection);

@@ -502,13 +502,14 @@ impl<R: Target + Clone> Session<R> {
         queue.push(|out| server::not_durable(head, message, position, retry_after, out));
     }
 
-    /// A new token of the same user is good: goes on with it, and gives back the rooms it no longer opens.
+    /// A new token of the same user is good: goes on with it, and gives back the rooms in which it gives other rights
+    /// than before. Those that it no longer opens are given up.
     pub fn authenticated(
         &mut self,
         (now, id): (Now, Id<'_>),
         identity: Arc<Identity>,
         queue: &mut Queue,
-    ) -> Vec<R> {
+    ) -> Vec<(R, Rights)> {
         if identity.user != self.identity.user {
             let message = format!("the token is another user's; this connection is {}'s", self.identity.user);
             self.refuse((now, id), None, (Code::Forbidden, &message), queue);
@@ -525,20 +526,23 @@ impl<R: Target + Clone> Session<R> {
     }
 
     /// Looks at each seat with the rights of now; gives up those that are no longer allowed.
-    fn review(&mut self, now: Now, queue: &mut Queue) -> Vec<R> {
-        let mut lost = Vec::new();
+    fn review(&mut self, now: Now, queue: &mut Queue) -> Vec<(R, Rights)> {
+        let mut changed = Vec::new();
         let grants = self.identity.grants.clone();
         self.seats.retain(|seat| {
-            seat.rights = grants.rights(seat.room.name());
+            let rights = grants.rights(seat.room.name());
+            if seat.rights != rights {
+                seat.rights = rights;
+                changed.push((seat.room.clone(), rights));
+            }
             let stays = seat.rights.allow(Rights::JOIN);
             if !stays {
                 let head = Head::at(now.wall).in_room(seat.room.name());
                 queue.push(|out| server::kicked(head, "the new token does not give the right to join", out));
-                lost.push(seat.room.clone());
             }
             stays
         });
-        lost
+        changed
     }
 
     // What time and the server do.

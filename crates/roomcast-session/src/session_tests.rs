@@ -214,8 +214,9 @@ fn a_new_token_may_take_rooms_away() {
     assert!(pair.session.authenticated((pair.now, None), stranger, &mut queue).is_empty());
     assert_eq!(said(&queue)[0]["data"]["code"], "forbidden");
     let narrower = identity("ada", &[("a", Rights::JOIN)], None);
-    let lost = pair.session.authenticated((pair.now, Some("i".into())), narrower, &mut queue);
-    assert_eq!(lost, [Room(RoomName::new("b").unwrap())]);
+    let changed = pair.session.authenticated((pair.now, Some("i".into())), narrower, &mut queue);
+    let room = |name| Room(RoomName::new(name).unwrap());
+    assert_eq!(changed, [(room("a"), Rights::JOIN), (room("b"), Rights::NONE)]);
     assert_eq!(said(&queue)[1]["data"]["status"], "authenticated");
     assert_eq!(
         (&said(&queue)[2]["data"]["event"], &said(&queue)[2]["room"]),

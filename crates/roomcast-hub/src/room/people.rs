@@ -170,7 +170,7 @@ impl Room {
     }
 
     /// Appends a sync. Answers the place in the feed that it belongs to.
-    fn sync(&self, queue: &mut Queue) -> Place {
+    pub(super) fn sync(&self, queue: &mut Queue) -> Place {
         let now = self.shared.now();
         let people = self.people.lock();
         let members = self.seen(&people.roster, true);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use roomcast_protocol::{
-    Join, Rights,
+    Join, Queue, Rights,
     server::{Joined, Members},
 };
 use roomcast_session::{Identity, Now};
@@ -127,6 +127,15 @@ impl Room {
             _ => Cursor::resumed(from, end),
         };
         (joined, cursor)
+    }
+
+    /// The rights of a reader have changed; its reading is held until the answers are written. Who may read the
+    /// roster now gets it.
+    pub(crate) fn review(self: &Arc<Self>, connection: &Connection, rights: Rights, answers: &mut Queue) {
+        let Some((slot, cursor)) = connection.hold(self) else { return };
+        let reads_roster = rights.allow(Rights::PRESENCE);
+        let cursor = if reads_roster { cursor.rejoined(self.sync(answers)) } else { cursor };
+        connection.place(slot, cursor, reads_roster);
     }
 
     /// A connection reads no longer. The caller drains.

@@ -136,3 +136,18 @@ async fn a_publish_that_the_engine_does_not_answer_is_unavailable_and_there_once
     };
     assert_eq!((&ack["data"]["duplicate"], &ack["data"]["seq"]), (&json!(true), &json!(1)));
 }
+
+#[tokio::test]
+async fn after_a_late_refusal_the_room_takes_nothing_until_the_time_that_was_told() {
+    let limits = Limits { append_timeout: Duration::from_secs(1), ..Limits::default() };
+    let (hub, permits) = hub(limits);
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    ada.say(&[json!({"type": "text", "room": "r", "id": "first"})]);
+    let error = ada.next_where(|message| message["type"] == "error").await;
+    assert_eq!((&error["data"]["code"], &error["data"]["retry_after"]), (&json!("unavailable"), &json!(1)));
+    permits.add_permits(2);
+    ada.say(&[json!({"type": "text", "room": "r", "id": "second"})]);
+    let answer = ada.next_where(|message| message["id"] == "second" && message["type"] != "text").await;
+    assert_eq!(answer["data"]["code"], "unavailable", "it would pass the first, which is sent again");
+}

@@ -1,10 +1,11 @@
 //! What readers of a room get: everything once and in order, or word that they must reload.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::support::{Client, identity, rule, text};
-use roomcast_hub::{Hub, RoomRule};
-use roomcast_protocol::{Join, Limits, RoomName};
+use roomcast_hub::{Authorizer, Departure, Hub, RoomRule};
+use roomcast_protocol::{Code, Grants, Join, Limits, Pattern, Rights, RoomName, SessionId, Timestamp};
+use roomcast_session::Identity;
 use serde_json::json;
 
 fn hub(rule: RoomRule) -> Hub {
@@ -254,4 +255,47 @@ async fn what_is_not_for_a_reader_never_hides_what_is() {
     let delivered = hub.counters().deliveries_total.get() - before;
     assert_eq!(delivered, 1, "it is written by whoever moved the tip, not by the next tick");
     assert_eq!(ada.seqs(1).await, [1]);
+}
+
+#[tokio::test]
+async fn nothing_follows_a_close() {
+    let hub = hub(rule());
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    let mut turn = hub.turn(&ada.connection);
+    turn.message(&text("r", "in the same read as the close").to_string());
+    turn.goodbye(Departure::Clean);
+    turn.finish();
+    assert_eq!(ada.end().await.0, 1000);
+}
+
+/// Every token is ada's, and gives what is named in it.
+struct Named;
+
+impl Authorizer for Named {
+    fn authenticate(&self, token: &str, _: &SessionId, _: Timestamp) -> Result<Identity, (Code, String)> {
+        let rights = token.split(' ').filter_map(Rights::named).fold(Rights::NONE, |sum, right| sum | right);
+        let everywhere = Pattern::new("*").expect("a star is a pattern");
+        let grants = Arc::new(Grants::Claims(vec![(everywhere, rights)]));
+        Ok(Identity { grants, ..identity("ada", "ada") })
+    }
+}
+
+#[tokio::test]
+async fn who_loses_the_right_to_the_roster_is_told_nothing_more_of_it() {
+    let hub = Hub::builder().authorizer(Arc::new(Named)).build();
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    ada.say(&[json!({"type": "auth", "id": "auth", "data": {"token": "join send"}})]);
+    ada.next_where(|message| message["id"] == "auth").await;
+    let mut bob = Client::connect(&hub, "bob").await;
+    bob.join("r", json!({})).await;
+    bob.say(&[text("r", "here")]);
+    assert_eq!(ada.next().await.unwrap()["type"], "text", "bob's join is not told");
+    ada.say(&[json!({"type": "auth", "id": "again", "data": {"token": "*"}})]);
+    ada.next_where(|message| message["id"] == "again").await;
+    let sync = ada.next().await.unwrap();
+    assert_eq!((&sync["data"]["event"], &sync["data"]["count"]), (&json!("sync"), &json!(2)));
+    bob.say(&[json!({"type": "leave", "room": "r"})]);
+    assert_eq!(ada.next().await.unwrap()["data"]["event"], "leave");
 }

@@ -102,11 +102,15 @@ impl Client {
             if n == 0 {
                 return None;
             }
+            assert_eq!(self.closed, None, "nothing follows a close");
             let mut at = 0;
             while let Some(event) = self.decoder.next(&mut buffer[..n], &mut at).unwrap() {
                 match event {
                     Event::Text(text) => self.said.push_back(serde_json::from_str(text).unwrap()),
-                    Event::Close(Some((code, reason))) => self.closed = Some((code.0, reason.to_owned())),
+                    Event::Close(Some((code, reason))) => {
+                        self.closed = Some((code.0, reason.to_owned()));
+                        assert_eq!(at, n, "nothing follows a close");
+                    }
                     _ => {}
                 }
             }
