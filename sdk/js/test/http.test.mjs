@@ -181,6 +181,19 @@ test("a state is told after the one before it, and only the newest of those that
   deepEqual(posts("typing").map(({ body }) => body.typing), [true, false]);
 });
 
+test("who leaves does so after the state that was told last, and tells no more that waits", async (t) => {
+  const { rooms, asked } = await online(t, poll, "r");
+  const told = () => asked.filter(({ line }) => line.endsWith("/presence"));
+  rooms[0].presence.set({ n: 1 });
+  await settled();
+  rooms[0].presence.set({ n: 2 });
+  rooms[0].leave();
+  await settled();
+  deepEqual(told().map(({ line }) => line), ["POST /rooms/r/presence"]);
+  await told()[0].json({ status: "ok" });
+  deepEqual(told().map(({ line }) => line), ["POST /rooms/r/presence", "DELETE /rooms/r/presence"]);
+});
+
 for (const [name, transport] of Object.entries({ events, poll })) {
   test(`${name}: who the client is is known with the first room that is read`, async (t) => {
     const { client, last } = bench(t, transport);

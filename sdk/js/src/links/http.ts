@@ -57,10 +57,14 @@ export const overHttp =
       throw `HTTP ${response.status}`;
     }
 
-    /** Does something by one request, and tells all who asked for it what becomes of it. Answers a refusal for now. */
-    async function act(all: Request[], path: string, body: string | null, query?: Query) {
+    /**
+     * Does something by one request, and tells all who asked for it what becomes of it. Answers a refusal for now.
+     * With neither body nor query it takes back what the path says.
+     */
+    async function act(all: Request[], path: string, body = "", query?: Query) {
       try {
-        const init = { method: body ? "POST" : "GET", body, signal: AbortSignal.timeout(to.timeout) };
+        const method = body ? "POST" : query ? "GET" : "DELETE";
+        const init = { method, body: body || null, keepalive: !body, signal: AbortSignal.timeout(to.timeout) };
         const response = await request(path, init, query);
         const data = await dataOf(response);
         if (response.status === 401) return refuse(data);
@@ -76,17 +80,17 @@ export const overHttp =
       }
     }
 
-    /** Writes to a room. Of its typing and presence only the newest counts. Answers whether there was room for it. */
+    /** Writes to a room. Of typing and of presence only the newest counts. Answers whether there was room for it. */
     function post(text: string, asked: Request) {
       const { room, type, data, volatile } = asked;
-      const isState = type === "typing" || type === "presence";
-      const path = `/rooms/${room}/${isState ? type : "messages"}`;
+      const isState = /^(typing|presence|leave)$/.test(type);
+      const path = `/rooms/${room}/${!isState ? "messages" : type === "typing" ? type : "presence"}`;
       const queue = queues.get(path) ?? [];
       if (volatile && queue.length >= BATCH_MAX) return false;
       if (isState) queue.length = 0;
       if (!queues.has(path)) queueMicrotask(() => run(path, queue, isState));
       queues.set(path, queue);
-      queue.push([isState ? JSON.stringify(data) : text, asked]);
+      queue.push([(isState && JSON.stringify(data)) || text, asked]);
       return true;
     }
 
@@ -103,8 +107,6 @@ export const overHttp =
       }
       queues.delete(path);
     }
-
-    const goodbye = (room: string) => request(`/rooms/${room}/presence`, { method: "DELETE", keepalive: true }).catch(() => {});
 
     // Reading.
 
@@ -200,9 +202,9 @@ export const overHttp =
       send(text, asked) {
         const { type, data } = asked;
         const room = asked.room!;
-        if (type === "history") act([asked], `/rooms/${room}/messages`, null, data);
+        if (type === "history") act([asked], `/rooms/${room}/messages`, "", data);
         else if (type === "join") joins.set(room, asked), readAnew();
-        else if (type === "leave") joins.delete(room), goodbye(room), readAnew();
+        else if (type === "leave") joins.delete(room), post("", asked), readAnew();
         else if (type === "auth") (token = data.token), readAnew();
         else if (type === "ping") (ping = asked), readAnew();
         else return post(text, asked);
@@ -210,7 +212,7 @@ export const overHttp =
       },
       close(code) {
         isOver = true;
-        if (code === 1000) for (const { room } of to.joins()) goodbye(room!);
+        if (code === 1000) for (const { room } of to.joins()) act([], `/rooms/${room}/presence`);
         current?.abort();
         next?.abort();
       },
