@@ -273,6 +273,21 @@ test("eventsource: a silent one is opened anew, and let go when the next one has
   equal(all[1].readyState, 2);
 });
 
+test("eventsource: of those that begin anew one after the other the last alone stays open", async (t) => {
+  const all = sources(t);
+  const { client } = bench(t, eventsource());
+  client.room("r");
+  await settled();
+  await all[0].say("system", welcome("r"));
+  for (let turns = 0; turns < 8; turns++) {
+    client.room(`s${turns}`);
+    for (let n = 0; n < turns; n++) await null;
+    client.room(`t${turns}`);
+    await settled();
+    equal(all.filter(({ readyState }) => readyState < 2).length, 2, "the one that reads, and the next");
+  }
+});
+
 test("eventsource: one that is refused asks why, and any other failure is a lost connection", async (t) => {
   const all = sources(t);
   const { client, pass, asked } = bench(t, eventsource());
