@@ -11,7 +11,7 @@ test("a pointer is seen by others at its place", async (t) => {
   await Promise.all([ada, grace].map((page) => page.getByText("With you: ").waitFor()));
 
   await ada.mouse.move(450, 340, { steps: 10 });
-  const cursor = grace.locator(".cursor");
+  const cursor = grace.getByRole("region", { name: "Board" }).locator(".cursor");
   await grace.waitForFunction(() => document.querySelector(".cursor")?.style.translate === "300px 250px");
   await grace.mouse.move(150, 200, { steps: 5 });
   await ada.waitForFunction(() => document.querySelector(".cursor")?.style.translate === "225px 272px");
