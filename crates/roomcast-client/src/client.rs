@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Joins a room, now or as soon as there is a connection, and again after each reconnect. How that went is
-    /// told by the room's events: `Joined` or `Denied` is the first.
+    /// told by the room's events: `Joined` or `Denied` is the first, or a `Gap` before it.
     ///
     /// `M` is what is said in the room: an enum with `#[serde(tag = "type", content = "data")]`, or
     /// [`Raw`](crate::Raw). What is no `M` comes as [`Event::Unread`](crate::Event::Unread).

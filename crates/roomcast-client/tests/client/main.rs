@@ -33,6 +33,7 @@ macro_rules! on_each_connection {
 mod access;
 mod conversation;
 mod disconnects;
+mod guide;
 mod support;
 mod tls;
 mod transports;

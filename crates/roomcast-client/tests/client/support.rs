@@ -112,6 +112,10 @@ impl Server {
         client(self.address)
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// An orderly end.
     pub(crate) async fn shut_down(mut self) {
         self.stop.take().unwrap().send(()).unwrap();

@@ -163,6 +163,8 @@ const does = {
   caddyfile: (_, { body }) => parse(body, /./),
 };
 does.js = does.ts;
+// It is run by crates/roomcast-client/tests/client/guide.rs.
+does.rust = () => {};
 
 for (const { name, blocks } of pages) {
   test(`${name} does what it says`, async (t) => {
