@@ -96,6 +96,14 @@ describe("HTTP/2", () => {
     assert.equal(seen.find((message) => message.type === "text").data.content, "over h2");
   });
 
+  test("a plain request to the socket's path says how it is opened", async () => {
+    const request = session.request({ ":path": "/ws" });
+    const [headers] = await once(request, "response");
+    const body = await request.setEncoding("utf8").toArray();
+    assert.equal(headers[":status"], 400);
+    assert.match(body.join(""), /over HTTP\/2 by CONNECT \(RFC 8441\)/);
+  });
+
   test("a socket's close ends its stream alone", async () => {
     const socket = session.request(
       { ":method": "CONNECT", ":protocol": "websocket", ":path": "/ws?token=nonsense", "sec-websocket-version": "13" },

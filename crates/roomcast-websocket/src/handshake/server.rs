@@ -105,7 +105,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Method(method) => write!(f, "a WebSocket is opened with GET, not {method}"),
-            Self::HttpVersion(version) => write!(f, "a WebSocket is opened over HTTP/1.1, not {version:?}"),
+            Self::HttpVersion(version) => write!(
+                f,
+                "a WebSocket is opened by an upgrade of HTTP/1.1, or over HTTP/2 by CONNECT (RFC 8441); this is neither, over {version:?}"
+            ),
             Self::NotAnUpgrade => write!(
                 f,
                 "this address speaks WebSocket: the request lacks `Upgrade: websocket` and `Connection: Upgrade`; \
