@@ -67,7 +67,21 @@ impl Server {
         });
         // A thread that still waits for standard input is not waited for.
         runtime.shutdown_background();
-        done
+        done.map_err(|failure| self.advised(failure))
+    }
+
+    /// With what to do, where a server refused somebody without a token.
+    fn advised(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Said { message, help: None }
+                if self.token.is_none() && message.contains("(unauthorized: ") =>
+            {
+                let help =
+                    "give it one with --token; where the configuration is, `roomcast token mint` makes it";
+                Failure::with_help(message, help)
+            }
+            other => other,
+        }
     }
 
     fn client(&self) -> Result<Client, Failure> {

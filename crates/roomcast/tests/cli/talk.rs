@@ -164,6 +164,7 @@ fn tokens_decide_what_may_be_said() {
     assert!(!refused.success && refused.stderr.contains("forbidden"), "{refused:?}");
     let nobody = run(&place, &url, &["sub", "chat:1"]);
     assert!(!nobody.success && nobody.stderr.contains("unauthorized"), "{nobody:?}");
+    assert!(nobody.stderr.contains("help: give it one with --token"), "{nobody:?}");
 }
 
 #[test]

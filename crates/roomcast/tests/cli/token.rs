@@ -102,7 +102,7 @@ fn what_is_wrong_with_a_token_is_said() {
         let json = place.run(&["token", "verify", token.trim(), "--json"]);
         assert_eq!((json.success, &json.json()["valid"]), (false, &json!(false)));
     };
-    check(&place.run(&["token", "mint", "--user", "ada", "--ttl", "0"]).stdout, "the token ended 0 s ago");
+    check(&place.run(&["token", "mint", "--user", "ada", "--ttl", "0"]).stdout, "the token ended ");
     let other = "another secret, and long enough for HS256";
     check(
         &place.run(&["token", "mint", "--user", "ada", "--secret", other]).stdout,
