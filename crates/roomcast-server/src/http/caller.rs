@@ -78,7 +78,8 @@ pub(super) async fn backend_only(caller: Caller, request: Request, next: Next) -
     match caller.identity.principal {
         Principal::Backend => next.run(request).await,
         Principal::User => {
-            let message = "this is for back ends alone; send an API key: \"Authorization: Bearer rk_…\"";
+            let message = "this is for back ends alone; send a key of auth.api_keys as \"Authorization: Bearer rk_…\" \
+                           (dev has none: try it with serve)";
             Problem::new(Code::Forbidden, message).into_response()
         }
     }
