@@ -24,8 +24,9 @@ const LAST_WORD_MS = 100;
 
 /** What tabs say to each other. */
 interface Frame {
-  /** A tab that doesn't lead: it is there, asks for something, or goes with a close code. */
+  /** A tab that doesn't lead: it is there, asks the one it follows for something, or goes with a close code. */
   tab?: string;
+  whom?: number;
   text?: string;
   bye?: number;
   /** The one that leads, by its `attempt`; where it isn't known yet also the session, and over which transport. */
@@ -38,8 +39,8 @@ interface Frame {
   over?: [code?: number, reason?: string];
 }
 
-/** Who connects where: tabs with the same name share. Nothing if that can't be said. */
-function nameOf({ address, token }: To, user: string) {
+/** Who connects where: tabs on the same channel share. Nothing if that can't be said, or they may not talk. */
+function channelOf({ address, token }: To, user: string) {
   const url = address("/");
   url.searchParams.delete("session");
   try {
@@ -47,7 +48,7 @@ function nameOf({ address, token }: To, user: string) {
     // A fresh token says the same of its user.
     const text = token ? atob(claims!.replace(/-/g, "+").replace(/_/g, "/")) : "{}";
     const { exp, iat, nbf, jti, ...who } = JSON.parse(text);
-    return `roomcast ${JSON.stringify([url, user, who])}`;
+    return new BroadcastChannel(`roomcast ${JSON.stringify([url, user, who])}`);
   } catch {
     return;
   }
@@ -65,10 +66,10 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
   /** How far the transport that works is from the one that the client believes to use. */
   let shift = 0;
 
-  function open(at: number, name: string, to: To, from: From): Link {
+  function open(at: number, channel: BroadcastChannel, to: To, from: From): Link {
     const { locks } = navigator;
+    const { name } = channel;
     const tab = randomId();
-    const channel = new BroadcastChannel(name);
     const over = new AbortController();
     const { signal } = over;
     const ended = new Promise((then) => (signal.onabort = then));
@@ -82,7 +83,7 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
     const post = (frame: Frame) => channel.postMessage(frame);
     const chosen = () => (at + shift) % transports.length;
     const announce = () => post({ n: leader, session: session!, at: chosen(), message: welcome });
-    const send = (text: string) => (hub ? hub.send(tab, text) : post({ tab, text }));
+    const send = (text: string) => (hub ? hub.send(tab, text) : post({ tab, whom: leader, text }));
     const reader = createReader(to.joins, from.message, (request) => send(JSON.stringify(request)), comeAnew);
 
     function hear(message: Envelope) {
@@ -98,7 +99,6 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
     function end(...why: [code?: number, reason?: string]) {
       if (signal.aborted) return;
       if (hub || isHeir) post({ n: leader, over: why });
-      clearTimeout(timer);
       over.abort();
       channel.close();
     }
@@ -130,7 +130,6 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
     }
 
     function lead() {
-      clearTimeout(timer);
       last = leader = Math.max(last + 1, Math.floor(Date.now() / 1000));
       session ??= to.address("/").searchParams.get("session")!;
       const mine = (hub = createHub(
@@ -165,16 +164,18 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
       }
     }
 
-    function led({ tab: other, text, bye }: Frame, { tabs, send, gone }: Hub) {
+    function led({ tab: other, whom, text, bye }: Frame, { tabs, send, gone }: Hub) {
       if (!other) return;
-      if (bye) gone(other, bye);
-      else if (text) tabs.has(other) && send(other, text);
-      else if (!tabs.has(other)) {
+      if (bye) return gone(other, bye);
+      if (!tabs.has(other)) {
         tabs.add(other);
         announce();
         // A tab that can't say that it goes lets go of its lock.
-        hold(name + other, () => setTimeout(gone, LAST_WORD_MS, other, 4000)).catch(() => {});
+        const freed = () => void setTimeout(gone, LAST_WORD_MS, other, 4000);
+        locks.request(name + other, { signal }, freed).catch(() => {});
       }
+      // Whoever was robbed, and has slept, hears only now what another one was asked.
+      if (text && whom === leader) send(other, text);
     }
 
     // Following.
@@ -182,7 +183,6 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
     function followed({ n, session: theirs, at: index, message, over }: Frame) {
       if (!n) return;
       if (!leader && theirs) {
-        clearTimeout(timer);
         last = leader = n;
         session = theirs;
         shift = index! - at + transports.length;
@@ -207,7 +207,9 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
     });
     // A page that may have no locks shares with nobody.
     asked.catch(() => signal.aborted || lead());
-    const timer = setTimeout(want, SILENT_MS, { steal: true });
+    // A tab that was busy hears first what has been said to it meanwhile.
+    const rob = () => signal.aborted || leader || want({ steal: true });
+    setTimeout(() => setTimeout(rob, LAST_WORD_MS), SILENT_MS);
 
     return {
       send(text, request) {
@@ -228,7 +230,7 @@ export function share(transports: readonly Transport[], user = ""): Transport[] 
   }
 
   return transports.map((transport, at) => (to, from) => {
-    const name = globalThis.navigator?.locks && nameOf(to, user);
-    return name ? open(at, name, to, from) : transport(to, from);
+    const channel = globalThis.navigator?.locks && channelOf(to, user);
+    return channel ? open(at, channel, to, from) : transport(to, from);
   });
 }

@@ -215,23 +215,27 @@ export class World {
     return { request: (name, options, then) => this.request(tab, name, options, then) };
   }
 
+  /** What a tab asks of the browser gets there in order, but on a way of its own: what it says may be sooner. */
   request(tab, name, { steal, signal }, then) {
     const lock = this.locks.get(name) ?? { queue: [] };
     this.locks.set(name, lock);
     return new Promise((done, failed) => {
       const wish = { tab, then, done, failed };
-      if (steal) {
-        const { held } = lock;
-        held?.tab.lockLane.push(() => held.failed(new DOMException("robbed", "AbortError")));
-        lock.held = undefined;
-        lock.queue.unshift(wish);
-      } else lock.queue.push(wish);
-      signal?.addEventListener("abort", () => {
-        const isWaiting = lock.queue.includes(wish);
-        lock.queue = lock.queue.filter((other) => other !== wish);
-        if (isWaiting) failed(signal.reason);
+      tab.wishes.push(() => {
+        if (signal?.aborted) return failed(signal.reason);
+        if (steal) {
+          const { held } = lock;
+          held?.tab.lockLane.push(() => held.failed(new DOMException("robbed", "AbortError")));
+          lock.held = undefined;
+          lock.queue.unshift(wish);
+        } else lock.queue.push(wish);
+        signal?.addEventListener("abort", () => {
+          const isWaiting = lock.queue.includes(wish);
+          lock.queue = lock.queue.filter((other) => other !== wish);
+          if (isWaiting) failed(signal.reason);
+        });
+        this.grant(name);
       });
-      this.grant(name);
     });
   }
 
@@ -298,6 +302,7 @@ class Tab {
 
   constructor(world, { user = "", url = "http://localhost:8000", transports, ...options }) {
     this.world = world;
+    this.wishes = world.lane();
     this.lockLane = world.lane(this);
     const shared = share(transports?.(this) ?? [world.transport(this)], user);
     const inTab = shared.map((transport) => (to, from) => this.run(() => transport(to, from)));
@@ -395,6 +400,7 @@ class Tab {
   crash() {
     this.isGone = this.isFrozen = true;
     for (const channel of this.world.channels) if (channel.tab === this) this.world.channels.delete(channel);
+    this.wishes.steps = [];
     this.world.free(this);
     for (const connection of this.connections) {
       connection.in.steps = [];

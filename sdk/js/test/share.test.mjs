@@ -157,6 +157,69 @@ test("a leading tab that is frozen is robbed, and follows when it thaws", async 
   deepEqual([server.connections.size, one.tab.client.state, one.room.seqs()], [1, "online", [1]]);
 });
 
+test("a tab that was robbed passes on nothing that is meant for another one", async () => {
+  const world = new World();
+  const passed = [];
+  const noting = (tab) => [(to, from) => {
+    const link = world.transport(tab)(to, from);
+    return { ...link, send: (text, request) => (passed.push([world.all.indexOf(tab), request.type, request.data?.n]), link.send(text, request)) };
+  }];
+  const all = [];
+  world.all = [];
+  for (let n = 0; n < 3; n++) {
+    all.push(await another(world, { transports: (tab) => (world.all.push(tab), noting(tab)) }));
+  }
+  const [one, two, three] = all;
+  await world.quiet(1);
+  one.tab.isFrozen = true;
+  two.tab.seen("visible");
+  await world.quiet(8);
+  const sent = three.room.send("text", { n: 7 });
+  await world.quiet(1);
+  equal((await sent).seq, 1);
+  // What the tabs say comes before what the browser says of the lock, and the server of the connection.
+  for (const lane of [one.tab.lockLane, one.tab.connections[0].out]) lane.owner = { isFrozen: true };
+  one.tab.isFrozen = false;
+  await world.quiet(1);
+  deepEqual(passed.filter(([, type]) => type === "text"), [[1, "text", 7]]);
+});
+
+test("a tab that is busy when it begins robs nobody", async () => {
+  const { world, server } = await tabs(2);
+  const late = world.open();
+  late.room("r");
+  await world.steps(3);
+  // Its timers are due before it has heard what is said to it.
+  late.pass(3050);
+  await world.quiet(1);
+  deepEqual([server.opened, late.client.state], [1, "online"]);
+});
+
+test("a tab that follows before it has its lock is no tab that is gone", async () => {
+  const { world, all } = await tabs(1);
+  const early = world.open();
+  const room = early.room("r");
+  early.wishes.owner = { isFrozen: true };
+  await world.quiet();
+  // It hears what is said to another one.
+  await another(world);
+  await world.quiet(1);
+  early.wishes.owner = undefined;
+  await world.quiet();
+  const sent = [early, all[0].tab].map((tab) => tab.client.room("r").send("text", {}));
+  await world.quiet(2);
+  deepEqual([room.state, room.seqs()], ["live", [1, 2]]);
+  await Promise.all(sent);
+});
+
+test("of tabs that are gone a leading tab keeps no locks", async () => {
+  const { world, all } = await tabs(1);
+  for (let n = 0; n < 3; n++) (await another(world)).tab.crash();
+  await world.quiet(1);
+  const held = [...world.locks.values()].filter(({ held }) => held?.tab === all[0].tab).length;
+  equal(held, 2, "that it leads, and that it is there");
+});
+
 test("answers go to the tab that asked", async () => {
   const { world, server, all } = await tabs(2);
   const [one, two] = all;
@@ -270,6 +333,23 @@ test("where there are no locks, or none are given, nothing is shared", async () 
     const all = [await another(world), await another(world)];
     deepEqual([world.server.connections.size, all.map(({ tab }) => tab.client.state)], [2, ["online", "online"]]);
   }
+});
+
+test("where tabs may not talk to each other nothing is shared", async (t) => {
+  const world = new World();
+  const refused = world.open();
+  const { run } = refused;
+  refused.run = (act) => run.call(refused, () => {
+    globalThis.BroadcastChannel = class {
+      constructor() {
+        throw new DOMException("no", "SecurityError");
+      }
+    };
+    return act();
+  });
+  const room = refused.room("r");
+  await world.quiet(1);
+  deepEqual([refused.client.state, room.state], ["online", "live"]);
 });
 
 test("the transport that works is what the next leader begins with", async () => {
