@@ -30,6 +30,7 @@ use crate::{
     outbox::{Flow, Log, Outbox, Outlet},
     room::{Room, RoomError},
     sink::{Pipe, Sink},
+    wheel::Alarm,
 };
 
 /// How long a closed connection may take to hang up, in milliseconds.
@@ -62,6 +63,8 @@ pub struct Connection {
     outbox: Mutex<Outbox>,
     /// Publishes that the engine has not answered yet.
     unacked: AtomicUsize,
+    /// When the wheel looks at it next.
+    alarm: Mutex<Alarm>,
 }
 
 impl fmt::Debug for Connection {
@@ -88,6 +91,7 @@ impl Connection {
             session: Mutex::new(session),
             outbox: Mutex::new(Outbox::new(queue)),
             unacked: AtomicUsize::new(0),
+            alarm: Mutex::default(),
         }
     }
 
@@ -492,8 +496,16 @@ impl Connection {
         None
     }
 
-    /// Looks at the clock. Answers when to look again.
-    pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
+    /// Is to be looked at then. Answers the number of the alarm, unless it rings sooner anyway.
+    pub(crate) fn set_alarm(&self, due_ms: u64) -> Option<u64> {
+        self.alarm.lock().set(due_ms)
+    }
+
+    /// Looks at the clock, if this is the alarm. Answers when to look again.
+    pub(crate) fn tick(self: &Arc<Self>, now: Now, alarm: u64) -> Option<u64> {
+        if !self.alarm.lock().rings(alarm) {
+            return None;
+        }
         let closed_ms = lock(&self.session).farewell().map(|farewell| farewell.ms);
         if let Some(closed_ms) = closed_ms {
             return self.linger(now, closed_ms + LINGER_MS);

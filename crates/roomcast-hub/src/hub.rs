@@ -18,7 +18,7 @@ use crate::{
     Connection, ConnectionId, Counters, Departure, Feed, Room, RoomRule, Turn,
     clock::Clock,
     engine::{Engine, EngineError, Memory},
-    room::{Gone, Idleness, RoomError, RoomSummary},
+    room::{Idleness, RoomError, RoomSummary},
     rooms::{IdleRooms, Rooms},
     rule::Rules,
     sessions::{Claim, Sessions},
@@ -62,7 +62,7 @@ pub(crate) struct Shared {
     pub(crate) runtime: Handle,
     pub(crate) idle: IdleRooms,
     clock: Clock,
-    wheel: Mutex<Wheel<Due>>,
+    wheel: Mutex<Wheel<(u64, Due)>>,
 }
 
 /// 64 random bits.
@@ -72,7 +72,7 @@ pub(crate) fn random() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// What the wheel holds.
+/// What the wheel holds, with the number of its alarm.
 enum Due {
     Connection(Weak<Connection>),
     Room(Weak<Room>),
@@ -83,12 +83,14 @@ impl Shared {
         self.clock.now()
     }
 
-    pub(crate) fn schedule_room(&self, due_ms: u64, room: &Arc<Room>) {
-        self.wheel.lock().put(due_ms, Due::Room(Arc::downgrade(room)));
+    pub(crate) fn schedule_room(&self, (due_ms, alarm): (u64, u64), room: &Arc<Room>) {
+        self.wheel.lock().put(due_ms, (alarm, Due::Room(Arc::downgrade(room))));
     }
 
     pub(crate) fn schedule_connection(&self, due_ms: u64, connection: &Arc<Connection>) {
-        self.wheel.lock().put(due_ms, Due::Connection(Arc::downgrade(connection)));
+        if let Some(alarm) = connection.set_alarm(due_ms) {
+            self.wheel.lock().put(due_ms, (alarm, Due::Connection(Arc::downgrade(connection))));
+        }
     }
 }
 
@@ -284,13 +286,10 @@ impl Hub {
 
     // Rooms.
 
-    /// The room of this name. A room begins to exist when it is used.
+    /// The room of this name. A room begins to exist when it is used, and is kept for as long as somebody holds it.
     pub fn room(&self, name: &str) -> Result<Arc<Room>, RoomError> {
-        let name = RoomName::new(name)?;
-        let (room, ()) = self.with_room(&name, |room| {
-            room.touch();
-            Ok(())
-        })?;
+        let room = self.use_room(&RoomName::new(name)?)?;
+        room.touch();
         Ok(room)
     }
 
@@ -304,18 +303,8 @@ impl Hub {
         self.0.rooms.page(after, limit).iter().map(|room| room.summary()).collect()
     }
 
-    /// Does something with a room that may be on its way out.
-    pub(crate) fn with_room<T>(
-        &self,
-        name: &RoomName,
-        act: impl Fn(&Arc<Room>) -> Result<T, Gone>,
-    ) -> Result<(Arc<Room>, T), EngineError> {
-        loop {
-            let room = self.0.rooms.get_or_make(name, || self.make_room(name))?;
-            if let Ok(done) = act(&room) {
-                return Ok((room, done));
-            }
-        }
+    pub(crate) fn use_room(&self, name: &RoomName) -> Result<Arc<Room>, EngineError> {
+        self.0.rooms.get_or_make(name, || self.make_room(name))
     }
 
     fn make_room(&self, name: &RoomName) -> Result<Arc<Room>, EngineError> {
@@ -337,18 +326,20 @@ impl Hub {
             let idle_ms = if self.0.engine.is_full() { IDLE_MS_MIN } else { kept_ms };
             let Some(name) = self.0.shared.idle.pop(now.ms.saturating_sub(idle_ms)) else { return };
             let Some(room) = self.0.rooms.get(&name) else { continue };
-            match room.idleness(now) {
-                Idleness::InUse => {}
-                Idleness::Since(since_ms)
-                    if since_ms + idle_ms <= now.ms && self.forget_room(now, &room, since_ms) => {}
-                Idleness::Since(since_ms) => self.0.shared.idle.push(since_ms, &name),
+            let Idleness::Since(since_ms) = room.idleness(now) else { continue };
+            if since_ms + idle_ms > now.ms {
+                self.0.shared.idle.push(since_ms, &name);
+            } else if !self.forget_room(now, &room, since_ms) {
+                // Somebody holds it.
+                self.0.shared.idle.push(now.ms, &name);
             }
         }
     }
 
     fn forget_room(&self, now: Now, room: &Arc<Room>, since_ms: u64) -> bool {
         let Inner { shared, engine, rooms, .. } = &*self.0;
-        let gone = rooms.remove_if(room, || room.close(since_ms), || engine.unwatch(now, room.name()));
+        let gone =
+            rooms.remove_if(room, || room.is_idle_since(since_ms), || engine.unwatch(now, room.name()));
         if gone {
             shared.counters.rooms.sub(1);
         }
@@ -484,24 +475,21 @@ impl Hub {
         }
     }
 
-    fn tick(&self) {
+    fn tick(&self, now: Now) {
         let shared = &self.0.shared;
-        let now = shared.now();
         let due = shared.wheel.lock().take(now.ms);
-        for due in due {
+        for (alarm, due) in due {
             match due {
                 Due::Connection(connection) => {
                     if let Some(connection) = connection.upgrade()
-                        && let Some(again_ms) = connection.tick(now)
+                        && let Some(again_ms) = connection.tick(now, alarm)
                     {
                         shared.schedule_connection(again_ms, &connection);
                     }
                 }
                 Due::Room(room) => {
-                    if let Some(room) = room.upgrade()
-                        && let Some(again_ms) = room.tick(now)
-                    {
-                        shared.schedule_room(again_ms, &room);
+                    if let Some(room) = room.upgrade() {
+                        room.tick(now, alarm);
                     }
                 }
             }
@@ -518,7 +506,7 @@ async fn tick_along(hub: Weak<Inner>) {
         interval.tick().await;
         let Some(inner) = hub.upgrade() else { return };
         let hub = Hub(inner);
-        hub.tick();
+        hub.tick(hub.now());
         hub.forget_idle_rooms(hub.now());
         ticks += 1;
         if ticks.is_multiple_of(1000 / SLOT_MS) {
@@ -530,7 +518,8 @@ async fn tick_along(hub: Weak<Inner>) {
 
 #[cfg(test)]
 mod tests {
-    use roomcast_protocol::{Data, Publish};
+    use roomcast_protocol::{Data, Grants, Publish, UserId};
+    use roomcast_session::Principal;
 
     use super::*;
     use crate::{Publication, Publisher};
@@ -546,10 +535,10 @@ mod tests {
     #[tokio::test]
     async fn rooms_that_nobody_uses_leave_nothing_behind() {
         let hub = Hub::builder().build();
-        let rooms: Vec<_> = (0..ROOMS).map(|i| hub.room(&format!("r{i}")).unwrap()).collect();
+        (0..ROOMS).for_each(|i| drop(hub.room(&format!("r{i}")).unwrap()));
         assert_eq!(hub.counters().rooms.get(), ROOMS as u64);
         assert!(hub.memory_bytes() > 0);
-        let epoch = rooms[0].summary().head.epoch;
+        let epoch = hub.room("r0").unwrap().summary().head.epoch;
         hub.forget_idle_rooms(later(&hub, IDLE_MS - 10_000));
         assert_eq!(hub.counters().rooms.get(), ROOMS as u64, "a blink is no reset");
         hub.forget_idle_rooms(later(&hub, IDLE_MS));
@@ -588,8 +577,63 @@ mod tests {
         let publication = Publication { id: None, publish: &publish, publisher: Publisher::User("ada") };
         room.publish(&publication).await.unwrap();
         let head = room.summary().head;
+        drop(room);
+        // Whoever serves its readers lets go of it, too.
+        tokio::task::yield_now().await;
         hub.forget_idle_rooms(later(&hub, IDLE_MS));
         assert!(hub.find_room("r").is_none());
         assert_eq!(hub.room("r").unwrap().summary().head, head);
+    }
+
+    #[tokio::test]
+    async fn a_room_that_somebody_holds_is_kept() {
+        let hub = Hub::builder().build();
+        let room = hub.room("r").unwrap();
+        hub.forget_idle_rooms(later(&hub, IDLE_MS));
+        assert!(Arc::ptr_eq(&room, &hub.room("r").unwrap()), "what is said in another reaches nobody");
+        drop(room);
+        hub.forget_idle_rooms(later(&hub, 2 * IDLE_MS));
+        assert!(hub.find_room("r").is_none());
+    }
+
+    fn ada() -> Identity {
+        Identity {
+            user: UserId::new("ada").unwrap(),
+            principal: Principal::User,
+            session: SessionId::new("abcdefghijklmnopqrstuv").unwrap(),
+            grants: Arc::new(Grants::all()),
+            info: None,
+            expires_at: None,
+        }
+    }
+
+    /// Every token is ada's.
+    struct Ada;
+
+    impl Authorizer for Ada {
+        fn authenticate(&self, _: &str, _: &SessionId, _: Timestamp) -> Result<Identity, (Code, String)> {
+            Ok(ada())
+        }
+    }
+
+    #[tokio::test]
+    async fn however_often_a_time_changes_one_is_waited_for() {
+        let limits = Limits { typing_lease: Duration::ZERO, ..Limits::default() };
+        let mut rule = RoomRule::new(roomcast_protocol::Pattern::new("*").unwrap());
+        rule.presence.lease = Duration::from_secs(3600);
+        let hub = Hub::builder().limits(limits).rules(vec![rule]).authorizer(Arc::new(Ada)).build();
+        let (line, wire) = (Line::Pipe(None), Wire::Counted);
+        let entrance = Entrance { line, wire, identity: ada(), attempt: 0, bound: None };
+        let connection = hub.admit(entrance).unwrap();
+        let room = hub.room("r").unwrap();
+        room.lease(&ada(), None);
+        for i in 1..=10 {
+            hub.turn(&connection).message(r#"{"type":"auth","data":{"token":"t"}}"#);
+            room.show_typing(&ada(), true, &Data::default());
+            hub.tick(later(&hub, i * 2 * SLOT_MS));
+        }
+        hub.tick(later(&hub, 60_000));
+        let waiting = hub.0.shared.wheel.lock().take(u64::MAX / 2);
+        assert_eq!(waiting.len(), 2, "for the connection and for the room");
     }
 }

@@ -234,7 +234,11 @@ impl Roster {
         if let Counting::Numbers { told_ms, changed: true } = self.counting
             && now_ms >= told_ms + COUNT_MS
         {
-            told.push(self.tell_count(now_ms));
+            told.push(self.tell_crowd(now_ms));
+        }
+        // A sync is written when all this is done: it says what comes after it as well.
+        if let Some(sync) = told.iter().position(|told| *told == Told::Sync) {
+            told.truncate(sync + 1);
         }
         told
     }
@@ -268,18 +272,15 @@ impl Roster {
     /// Counts a change, and decides how it is told: by name, as a number now or later, or with all names again.
     fn tell(&mut self, now_ms: u64, change: Change) -> Option<Told> {
         self.v += 1;
-        let large = self.is_crowd();
         match self.counting {
-            Counting::Names if !large => Some(Told::Change(change, self.v, self.users.len() as u64)),
-            Counting::Numbers { .. } if !large => {
-                self.counting = Counting::Names;
-                Some(Told::Sync)
+            Counting::Names if !self.is_crowd() => {
+                Some(Told::Change(change, self.v, self.users.len() as u64))
             }
             Counting::Numbers { told_ms, .. } if now_ms < told_ms + COUNT_MS => {
                 self.counting = Counting::Numbers { told_ms, changed: true };
                 None
             }
-            _ => Some(self.tell_count(now_ms)),
+            _ => Some(self.tell_crowd(now_ms)),
         }
     }
 
@@ -288,7 +289,13 @@ impl Roster {
         self.users.len() > self.rule.roster_max
     }
 
-    fn tell_count(&mut self, now_ms: u64) -> Told {
+    /// Tells how many they are, or all names again if they are few enough. Both once a second at most: who comes and
+    /// goes at the threshold must not have all names sent to everybody each time.
+    fn tell_crowd(&mut self, now_ms: u64) -> Told {
+        if !self.is_crowd() {
+            self.counting = Counting::Names;
+            return Told::Sync;
+        }
         self.counting = Counting::Numbers { told_ms: now_ms, changed: false };
         Told::Change(Change::Count, self.v, self.users.len() as u64)
     }
@@ -444,8 +451,28 @@ mod tests {
         assert_eq!(room.due_ms(), Some(1_000));
         assert_eq!(brief(room.expire(1_000).pop()), "count x0 v4 of 4");
         room.leave(1_001, &who("d", 's'), Some(ConnectionId(4)));
-        assert_eq!(brief(room.leave(1_002, &who("c", 's'), Some(ConnectionId(3)))), "sync");
+        assert_eq!(brief(room.leave(1_002, &who("c", 's'), Some(ConnectionId(3)))), "-");
+        assert_eq!(
+            brief(room.enter(1_003, &who("c", 's'), on(3), None)),
+            "-",
+            "however often it comes and goes"
+        );
+        assert_eq!(brief(room.leave(1_004, &who("c", 's'), Some(ConnectionId(3)))), "-");
+        assert_eq!(room.due_ms(), Some(2_000));
+        assert_eq!(room.expire(2_000), [Told::Sync]);
         assert_eq!(room.members(10).members.len(), 2);
         assert_eq!(&*room.members(1).members[0].user, "a");
+    }
+
+    #[test]
+    fn a_sync_says_what_ends_with_it() {
+        let mut room = roster(2);
+        for (i, user) in ["a", "b", "c"].into_iter().enumerate() {
+            room.enter(0, &who(user, 's'), on(i as u64), None);
+        }
+        room.lose(2_000, &who("b", 's'), ConnectionId(1));
+        room.lose(2_000, &who("c", 's'), ConnectionId(2));
+        assert_eq!(room.expire(12_000), [Told::Sync], "it is written with the version after all of it");
+        assert_eq!(room.members(10).v, Some(5));
     }
 }

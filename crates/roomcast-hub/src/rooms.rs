@@ -77,7 +77,8 @@ impl Rooms {
         }
     }
 
-    /// Takes a room out if `goes` says so, and runs `after` before anybody can make it anew.
+    /// Takes a room out that nobody but the caller holds, if `goes` says so, and runs `after` before anybody can make
+    /// it anew.
     pub(crate) fn remove_if(
         &self,
         room: &Arc<Room>,
@@ -87,7 +88,7 @@ impl Rooms {
         let mut shard = self.shard(room.name()).lock();
         let rooms = &mut shard.rooms;
         let known = rooms.get(&**room.name()).is_some_and(|known| Arc::ptr_eq(known, room));
-        let gone = known && goes();
+        let gone = known && Arc::strong_count(room) == 2 && goes();
         if gone {
             rooms.remove(&**room.name());
             if rooms.len() < rooms.capacity() / 4 {

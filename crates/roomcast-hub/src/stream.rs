@@ -84,10 +84,12 @@ impl Hub {
         let mut stream = Stream { hub: self.clone(), connection, seats: Vec::with_capacity(rooms.len()) };
         for (room, join, rights) in &rooms {
             let who = (&stream.connection, &*identity);
-            match self.with_room(room, |room| room.join(now, who, (join, *rights))) {
-                Ok((room, (joined, members))) => stream.seats.push(Seat { room, joined, members }),
+            let room = match self.use_room(room) {
+                Ok(room) => room,
                 Err(error) => return Err(Box::new(NotSubscribed { error: error.into(), stream })),
-            }
+            };
+            let (joined, members) = room.join(now, who, (join, *rights));
+            stream.seats.push(Seat { room, joined, members });
         }
         stream.greet(wire);
         for seat in &stream.seats {

@@ -169,8 +169,8 @@ impl<'c> Turn<'c> {
         rights: Rights,
     ) -> Result<(), RoomError> {
         let who = self.session.identity().clone();
-        let (room, (joined, members)) =
-            self.hub.with_room(room, |room| room.join(self.now, (self.connection, &who), (join, rights)))?;
+        let room = self.hub.use_room(room)?;
+        let (joined, members) = room.join(self.now, (self.connection, &who), (join, rights));
         self.session.joined((self.now, id), (room.clone(), rights), (&joined, &members), &mut self.answers);
         self.moved(room);
         Ok(())
@@ -235,11 +235,8 @@ impl<'c> Turn<'c> {
 
     fn history(&mut self, id: Id<'_>, room: &RoomName, query: &History) {
         let limits = &self.connection.shared().limits;
-        let page = match self.hub.with_room(room, |room| Ok(room.history(query, limits))) {
-            Ok((_, page)) => page,
-            Err(error) => Err(error.into()),
-        };
-        match page {
+        let used = self.hub.use_room(room).map_err(RoomError::from);
+        match used.and_then(|room| room.history(query, limits)) {
             Ok(page) => {
                 page.with(|page| self.session.history((self.now, id), room, page, &mut self.answers));
             }

@@ -37,6 +37,40 @@ impl<T> Wheel<T> {
     }
 }
 
+/// When something is to be found in a wheel next. Nothing is ever taken out before its time: what is set to sooner
+/// stands there twice, and what is found that isn't the last that was set is passed over, or it would come round for ever.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    due_ms: u64,
+    number: u64,
+}
+
+impl Default for Alarm {
+    fn default() -> Self {
+        Self { due_ms: u64::MAX, number: 0 }
+    }
+}
+
+impl Alarm {
+    /// Sets it to a time, if that is sooner than it would ring. Answers the number to put into the wheel.
+    pub(crate) fn set(&mut self, due_ms: u64) -> Option<u64> {
+        let sooner = due_ms < self.due_ms;
+        sooner.then(|| {
+            (self.due_ms, self.number) = (due_ms, self.number + 1);
+            self.number
+        })
+    }
+
+    /// A number was found in the wheel. Answers whether it is the one; the alarm is off then.
+    pub(crate) fn rings(&mut self, number: u64) -> bool {
+        let rings = number == self.number;
+        if rings {
+            self.due_ms = u64::MAX;
+        }
+        rings
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,14 +26,11 @@ use crate::{
     presence::Roster,
     typing::Typists,
     wake::Wake,
+    wheel::Alarm,
 };
 use people::People;
 pub use publication::{HistoryPage, Publication, Publisher, RoomError, RoomSummary};
 use readers::Readers;
-
-/// The room is being forgotten; look it up again.
-#[derive(Debug)]
-pub(crate) struct Gone;
 
 /// Whether a room that stands in the queue of idle rooms is idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +86,7 @@ impl Room {
             feed,
             log,
             readers: Mutex::new(Readers { idle_since_ms: now_ms, queued: true, ..Readers::default() }),
-            people: Mutex::new(People { roster, typists: Typists::default(), due_ms: 0 }),
+            people: Mutex::new(People { roster, typists: Typists::default(), alarm: Alarm::default() }),
             wake: Wake::new(1),
             passed_ms: AtomicU64::new(0),
             roster_tip: AtomicU64::new(0),
@@ -182,11 +179,10 @@ impl Room {
         Idleness::Since(if has_members { now.ms } else { readers.idle_since_ms })
     }
 
-    /// Closes the room to new readers, if it still is idle since then. What the caller then does is forget it.
-    pub(crate) fn close(&self, since_ms: u64) -> bool {
-        let mut readers = self.readers.lock();
-        readers.gone |= readers.count == 0 && readers.idle_since_ms == since_ms;
-        readers.gone
+    /// Whether nobody has used it since then.
+    pub(crate) fn is_idle_since(&self, since_ms: u64) -> bool {
+        let readers = self.readers.lock();
+        readers.count == 0 && readers.idle_since_ms == since_ms
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     cursor::Place,
     presence::{Hold, Roster, Told},
     typing::Typists,
+    wheel::Alarm,
 };
 
 /// Members and typists: state that is leased, versioned, and told through the feed.
@@ -22,8 +23,8 @@ use crate::{
 pub(super) struct People {
     pub(super) roster: Roster,
     pub(super) typists: Typists,
-    /// When the wheel looks at this room next, in milliseconds.
-    pub(super) due_ms: u64,
+    /// When the wheel looks at this room next.
+    pub(super) alarm: Alarm,
 }
 
 impl People {
@@ -135,6 +136,8 @@ impl Room {
             Told::Change(change, v, count) => server::presence(head, change, *v, *count, out),
             Told::Sync => server::sync(head, &self.seen(roster, true), out),
         });
+        // From before it can be seen: who comes between takes the roster for changed, and waits for the lock.
+        self.roster_tip.store(u64::MAX, Ordering::Release);
         self.feed.push(frame, Audience::Roster);
         self.roster_tip.store(self.feed.tip(), Ordering::Release);
     }
@@ -181,26 +184,26 @@ impl Room {
     /// Has the wheel look at the room in time.
     pub(super) fn schedule(self: &Arc<Self>, people: &mut People) {
         if let Some(due_ms) = people.due()
-            && (people.due_ms <= self.shared.now().ms || due_ms < people.due_ms)
+            && let Some(number) = people.alarm.set(due_ms)
         {
-            people.due_ms = due_ms;
-            self.shared.schedule_room(due_ms, self);
+            self.shared.schedule_room((due_ms, number), self);
         }
     }
 
-    /// Looks at the clock: leases that have ended, numbers that are due. Answers when to look again.
-    pub(crate) fn tick(self: &Arc<Self>, now: Now) -> Option<u64> {
+    /// Looks at the clock, if this is the alarm: leases that have ended, numbers that are due.
+    pub(crate) fn tick(self: &Arc<Self>, now: Now, alarm: u64) {
         let mut people = self.people.lock();
+        if !people.alarm.rings(alarm) {
+            return;
+        }
         for told in people.roster.expire(now.ms) {
             self.tell(now, Some(told), &people.roster);
         }
         for user in people.typists.expire(now.ms) {
             self.tell_typing(now, &user, (false, None), Audience::All);
         }
-        let due_ms = people.due();
-        people.due_ms = due_ms.unwrap_or(0);
+        self.schedule(&mut people);
         drop(people);
         self.drain();
-        due_ms
     }
 }

@@ -9,7 +9,7 @@ use roomcast_protocol::{
 use roomcast_session::{Identity, Now};
 use smallvec::SmallVec;
 
-use super::{Gone, Room, position};
+use super::{Room, position};
 use crate::{
     connection::{Connection, ConnectionId, Departure},
     cursor::{Cursor, Place},
@@ -26,7 +26,6 @@ pub(super) struct Readers {
     pub(super) idle_since_ms: u64,
     /// Whether the room stands in the hub's queue of idle rooms.
     pub(super) queued: bool,
-    pub(super) gone: bool,
 }
 
 impl Readers {
@@ -70,8 +69,8 @@ impl Room {
         now: Now,
         (connection, who): (&Arc<Connection>, &Identity),
         (join, rights): (&Join, Rights),
-    ) -> Result<(Joined, Members), Gone> {
-        let slot = self.sit(connection)?;
+    ) -> (Joined, Members) {
+        let slot = self.sit(connection);
         let mut people = self.people.lock();
         let told = if join.member {
             people.roster.enter(now.ms, who, Hold::Connection(connection.id()), join.state.clone())
@@ -90,23 +89,20 @@ impl Room {
         if joined.reset.is_some() {
             self.shared.counters.resets_total.add(1);
         }
-        Ok((joined, members))
+        (joined, members)
     }
 
     /// Finds or makes the connection's slot and its place in a lane.
-    fn sit(self: &Arc<Self>, connection: &Arc<Connection>) -> Result<Slot, Gone> {
+    fn sit(self: &Arc<Self>, connection: &Arc<Connection>) -> Slot {
         let mut readers = self.readers.lock();
-        if readers.gone {
-            return Err(Gone);
-        }
         if let Some((number, cursor)) = connection.hold(self) {
-            return Ok(Slot { number, reads_from: Some(cursor) });
+            return Slot { number, reads_from: Some(cursor) };
         }
         let number = connection.open(self);
         let member = Member { connection: connection.clone(), slot: number as u32 };
         let lane = readers.add(member);
         connection.set_lane(number, lane);
-        Ok(Slot { number, reads_from: None })
+        Slot { number, reads_from: None }
     }
 
     /// Where a reader begins, and what its ack says.
