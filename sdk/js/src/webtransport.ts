@@ -9,7 +9,7 @@ const PING_EVERY_MS = 2000;
 /** So many pings in a row without a sign of life end the link. Counted, not timed: a page may have slept. */
 const PINGS_MAX = 3;
 const PING = '{"type":"ping"}';
-/** Bytes that may wait in the stream before what is at most once is dropped. */
+/** Bytes that may wait before what is at most once is dropped. */
 const BUFFERED_BYTES_MAX = 1 << 20;
 
 const utf8 = new TextEncoder();
@@ -85,10 +85,11 @@ export const webtransport: Transport = (to, from) => {
 
   const broken = (error: unknown) => ended(1006, String(error));
 
-  function write(bytes: Uint8Array) {
-    buffered += bytes.length;
-    // What stops the stream is told by the session's end, or by pings without an answer.
-    stream!.write(counted(bytes)).then(() => (buffered -= bytes.length), () => {});
+  function write(bytes: Uint8Array, to = stream!) {
+    const { length } = bytes;
+    buffered += length;
+    // What stops it is told by the session's end, or by pings without an answer.
+    to.write(to === stream ? counted(bytes) : bytes).then(() => (buffered -= length), () => {});
   }
 
   function told(bytes: Uint8Array) {
@@ -117,24 +118,26 @@ export const webtransport: Transport = (to, from) => {
     mine.closed.then(({ closeCode, reason }) => ended(closeCode || 1006, reason ?? ""), broken);
     await mine.ready;
     const { readable, writable } = await mine.createBidirectionalStream();
+    if (isOver) return;
     stream = writable.getWriter();
-    datagrams = mine.datagrams.writable.getWriter();
+    // Newer browsers make it when they are asked.
+    const beside: { writable?: WritableStream; createWritable?(): WritableStream } = mine.datagrams;
+    datagrams = (beside.writable ?? beside.createWritable!()).getWriter();
     timer = setInterval(ask, PING_EVERY_MS);
     let rest: Uint8Array = new Uint8Array();
     const whole = (bytes: Uint8Array) => (rest = split(joined(rest, bytes), told));
     for (const reading of [read(readable, whole), read(mine.datagrams.readable, told)]) reading.catch(() => {});
   }
 
-  // Once there is a session its end says more.
-  open().catch((error) => session || broken(error));
+  // Once there is a session its end says more; here it is ended, if it isn't yet.
+  open().catch((error) => (session ? session.close() : broken(error)));
 
   return {
     send(text, { type, volatile }) {
       const bytes = utf8.encode(text);
       if (volatile && buffered > BUFFERED_BYTES_MAX) return false;
       const isBrief = (volatile || type === "typing") && bytes.length <= session!.datagrams.maxDatagramSize;
-      if (isBrief) datagrams!.write(bytes).catch(() => {});
-      else write(bytes);
+      write(bytes, isBrief ? datagrams : stream);
       return true;
     },
     close,
