@@ -303,6 +303,9 @@ describe("serve", () => {
       rooms.map((room) => ["delivered", room, 1]),
     );
     for (const room of rooms) assert.equal((await ada.take({ type: "text", room })).data.n, 1);
+    const half = { rooms: [rooms[0], "no room"], message: { type: "text" } };
+    const refused = await server.post("/publish", half, { key: API_KEY });
+    assert.deepEqual([refused.status, refused.json.code], [400, "invalid_room"]);
     const list = await server.get("/rooms", { key: API_KEY });
     assert.equal(list.status, 200);
     for (const room of rooms) assert.ok(list.text.includes(room), list.text);

@@ -69,6 +69,13 @@ async def test_an_unreadable_position_in_a_join_is_refused(dev, connect, room, s
     assert answer["type"] == "error" and answer["data"]["code"] == "bad_request"
 
 
+async def test_an_unreadable_position_in_the_path_is_a_reset(dev, connect, room):
+    client = await connect(dev, path=f"/ws/{room}", since="nonsense")
+    joined = await client.take({"type": "ack"})
+    assert (joined["data"]["recovered"], joined["data"]["reset"]) == (False, "epoch")
+    assert (await client.take({"type": "system"}))["data"]["event"] == "reset"
+
+
 def page(answer):
     assert answer["type"] == "ack" and answer["data"]["status"] == "history", answer
     return [message["seq"] for message in answer["data"]["messages"]], answer["data"]["complete"]
