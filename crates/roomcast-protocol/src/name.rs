@@ -4,7 +4,7 @@
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 /// Longest room name, in bytes.
-pub(crate) const ROOM_BYTES_MAX: usize = 128;
+const ROOM_BYTES_MAX: usize = 128;
 /// Longest message id, in bytes.
 pub(crate) const ID_BYTES_MAX: usize = 64;
 /// Longest type name, in bytes.

@@ -2,7 +2,7 @@
 //! log and forgotten with it.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque, hash_map::Entry},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -30,12 +30,30 @@ pub struct Memory(Arc<Logs>);
 #[derive(Debug)]
 struct Logs {
     rooms: Mutex<HashMap<RoomName, Arc<MemoryLog>>>,
-    /// Unwatched logs, by when they were left; the front goes first.
-    idle: Mutex<VecDeque<(u64, RoomName)>>,
+    /// Unwatched logs, by when they were left: the first goes first.
+    idle: Mutex<BTreeSet<(u64, RoomName)>>,
+    round: Mutex<Round>,
     budget: Arc<Budget>,
     /// Names this process in the epochs it mints.
     nonce: u64,
-    epochs: AtomicU64,
+    numbers: AtomicU64,
+}
+
+/// All logs by their number, and from which on they are looked at for age next.
+#[derive(Debug, Default)]
+struct Round {
+    logs: BTreeMap<u64, RoomName>,
+    from: u64,
+}
+
+impl Round {
+    /// The next of them.
+    fn next(&mut self) -> Vec<RoomName> {
+        let next: Vec<_> = self.logs.range(self.from..).take(LOGS_PER_TICK).collect();
+        let is_over = next.len() < LOGS_PER_TICK;
+        self.from = next.last().filter(|_| !is_over).map_or(0, |(number, _)| *number + 1);
+        next.into_iter().map(|(_, room)| room.clone()).collect()
+    }
 }
 
 /// What all logs together hold, and what each may remember.
@@ -75,9 +93,10 @@ impl Memory {
         Self(Arc::new(Logs {
             rooms: Mutex::default(),
             idle: Mutex::default(),
+            round: Mutex::default(),
             budget: Arc::new(Budget { bytes: AtomicUsize::new(0), bytes_max, keys }),
             nonce: u64::from_le_bytes(nonce),
-            epochs: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
         }))
     }
 }
@@ -90,18 +109,19 @@ impl Logs {
             Entry::Vacant(vacant) => vacant,
         };
         self.budget.take(LOG_BYTES);
-        let count = self.epochs.fetch_add(1, Ordering::Relaxed);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let epoch =
-            Epoch::new(&format!("{:016x}-{count:x}", self.nonce)).expect("hexadecimal digits make an epoch");
-        vacant
-            .insert(Arc::new(MemoryLog {
-                epoch,
-                rule: rule.clone(),
-                budget: self.budget.clone(),
-                home: Arc::downgrade(self),
-                state: Mutex::default(),
-            }))
-            .clone()
+            Epoch::new(&format!("{:016x}-{number:x}", self.nonce)).expect("hexadecimal digits make an epoch");
+        let log = Arc::new(MemoryLog {
+            number,
+            epoch,
+            rule: rule.clone(),
+            budget: self.budget.clone(),
+            home: Arc::downgrade(self),
+            state: Mutex::default(),
+        });
+        self.round.lock().logs.insert(number, room.clone());
+        vacant.insert(log).clone()
     }
 
     /// Gives up the longest idle logs until there is room again.
@@ -110,7 +130,7 @@ impl Logs {
             if !self.budget.is_spent() {
                 return;
             }
-            let Some((left_ms, room)) = self.idle.lock().pop_front() else { return };
+            let Some((left_ms, room)) = self.idle.lock().pop_first() else { return };
             if self.forget_if(&room, |log| log.left_ms == left_ms) {
                 tracing::debug!(%room, "gave up the longest idle log: memory.bytes_max is reached");
             }
@@ -118,7 +138,7 @@ impl Logs {
     }
 
     /// Forgets an unwatched log, if it is as the caller thinks.
-    fn forget_if(&self, room: &str, goes: impl FnOnce(&mut LogState) -> bool) -> bool {
+    fn forget_if(&self, room: &RoomName, goes: impl FnOnce(&mut LogState) -> bool) -> bool {
         let mut logs = self.rooms.lock();
         let Some(log) = logs.get(room).cloned() else { return false };
         let mut state = log.state.lock();
@@ -126,6 +146,8 @@ impl Logs {
             return false;
         }
         self.budget.give(LOG_BYTES + state.bytes + state.keys_counted * Keys::BYTES);
+        self.idle.lock().remove(&(state.left_ms, room.clone()));
+        self.round.lock().logs.remove(&log.number);
         logs.remove(room);
         if logs.len() < logs.capacity() / 4 {
             logs.shrink_to_fit();
@@ -146,6 +168,7 @@ impl Engine for Memory {
         loop {
             let log = self.0.open(room, rule);
             let mut state = log.state.lock();
+            self.0.idle.lock().remove(&(state.left_ms, room.clone()));
             state.age(now, &log.rule, &log.budget);
             state.feed = Some(make_feed(state.head));
             drop(state);
@@ -163,23 +186,16 @@ impl Engine for Memory {
             (state.feed, state.left_ms) = (None, now.ms);
         }
         if !self.0.forget_if(room, |log| log.is_empty()) {
-            self.0.idle.lock().push_back((now.ms, room.clone()));
+            self.0.idle.lock().insert((now.ms, room.clone()));
         }
     }
 
     fn tick(&self, now: Now) {
-        let rounds = self.0.idle.lock().len().min(LOGS_PER_TICK);
-        for _ in 0..rounds {
-            let Some((left_ms, room)) = self.0.idle.lock().pop_front() else { return };
+        let next = self.0.round.lock().next();
+        for room in next {
             let Some(log) = self.0.rooms.lock().get(&room).cloned() else { continue };
-            let idle = {
-                let mut state = log.state.lock();
-                state.age(now, &log.rule, &log.budget);
-                state.feed.is_none() && state.left_ms == left_ms
-            };
-            if idle && !self.0.forget_if(&room, |log| log.is_empty()) {
-                self.0.idle.lock().push_back((left_ms, room));
-            }
+            log.state.lock().age(now, &log.rule, &log.budget);
+            self.0.forget_if(&room, |log| log.is_empty());
         }
     }
 
@@ -195,6 +211,8 @@ impl Engine for Memory {
 /// One room's log.
 #[derive(Debug)]
 struct MemoryLog {
+    /// Which log of this engine.
+    number: u64,
     epoch: Epoch,
     rule: Arc<RoomRule>,
     budget: Arc<Budget>,
@@ -226,7 +244,8 @@ impl LogState {
         self.entries.is_empty() && self.keys.is_empty()
     }
 
-    /// Appends within what the room, and all rooms together, may keep.
+    /// Appends within what the room, and all rooms together, may keep: when these hold too much, the room gives up as
+    /// much of its own as it takes.
     fn push(&mut self, frame: Arc<Frame>, rule: &RoomRule, budget: &Budget) {
         self.bytes += frame.memory_bytes();
         budget.take(frame.memory_bytes());
@@ -234,7 +253,7 @@ impl LogState {
         while self.entries.len() > rule.history.messages_max || self.bytes > rule.history.bytes_max {
             self.pop(budget);
         }
-        if budget.is_spent() {
+        while budget.is_spent() && self.entries.len() > 1 {
             self.pop(budget);
         }
     }
@@ -337,8 +356,65 @@ impl Log for MemoryLog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conformance;
+
+    use roomcast_protocol::{Pattern, Timestamp};
+
+    use super::super::conformance::{self, watched};
     use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now { ms, wall: Timestamp(ms) }
+    }
+
+    /// The log of a room to which a message of so many bytes was said.
+    fn said(memory: &Memory, room: &str, bytes: usize) -> Arc<dyn Log> {
+        let (room, mut rule) = (RoomName::new(room).unwrap(), RoomRule::new(Pattern::new("*").unwrap()));
+        rule.history.bytes_max = usize::MAX;
+        let log = watched(memory, &room, rule, at(0)).unwrap();
+        say(&*log, bytes);
+        log
+    }
+
+    fn say(log: &dyn Log, bytes: usize) {
+        let draft = Draft::new(("text", None, "r"), at(0).wall, |out| out.resize(out.len() + bytes, b'x'));
+        drop(log.append(at(0), draft, None));
+    }
+
+    #[test]
+    fn the_longest_idle_log_goes_first_however_many_there_are() {
+        let rooms = LOGS_PER_TICK + 10;
+        let memory = Memory::new(rooms * 8 * 1024, KeyLimits::default());
+        for i in 0..rooms {
+            let room = format!("r{i}");
+            said(&memory, &room, 100);
+            memory.unwatch(at(i as u64), &RoomName::new(&room).unwrap());
+        }
+        memory.tick(at(rooms as u64));
+        said(&memory, "large", memory.0.budget.bytes_max - memory.memory_bytes());
+        said(&memory, "last", 1);
+        let left = |room: &str| memory.0.rooms.lock().contains_key(room);
+        assert!(!left("r0") && left(&format!("r{}", rooms - 1)), "the first to be left is the first to go");
+    }
+
+    #[test]
+    fn age_takes_messages_of_rooms_that_are_read() {
+        let memory = Memory::default();
+        let log = said(&memory, "r", 100);
+        let day_ms = 24 * 3600 * 1000;
+        memory.tick(at(day_ms - 1));
+        assert_eq!(log.bounds().floor, 0);
+        memory.tick(at(day_ms));
+        assert_eq!(log.bounds().floor, 1, "its readers stay, its messages don't");
+    }
+
+    #[test]
+    fn what_is_large_takes_the_place_of_as_much_that_is_small() {
+        let memory = Memory::new(64 * 1024, KeyLimits::default());
+        let log = said(&memory, "r", 100);
+        (0..100).for_each(|_| say(&*log, 100));
+        (0..100).for_each(|_| say(&*log, 10_000));
+        assert!(memory.memory_bytes() < 80 * 1024, "{} bytes are held", memory.memory_bytes());
+    }
 
     #[test]
     fn conforms() {
