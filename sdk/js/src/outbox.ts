@@ -91,7 +91,7 @@ async function find(room: Room<any, any>, user: string, { id, time }: Letter) {
   }
 }
 
-/** The client, with sends that outlive the page. `owner` is the user: nobody else's messages are sent. */
+/** The client, with sends that outlive the page. `owner` is `client.user`, who the token says: nobody else's are sent. */
 export function outbox(client: Client, owner: string, { again }: OutboxOptions = {}): Client {
   let database: Promise<IDBDatabase> | undefined;
   const rooms = new WeakMap<object, object>();
@@ -129,13 +129,14 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
 
   /** All that nobody has sent meanwhile; `free` is called once all of it has an end. */
   async function resendBatch(room: Room<any, any>, batch: string, free: Off) {
-    const isIn = await live(room);
-    const left = (await leftIn(room)).filter((letter) => isIn && letter.batch === batch);
+    // Whom the server takes for another has nothing to send of this one.
+    const isOwner = (await live(room)) && client.user === owner;
+    const left = (await leftIn(room)).filter((letter) => isOwner && letter.batch === batch);
     const ends: Promise<unknown>[] = [];
     for (const letter of left) {
       const { n, id, type, time } = letter;
       const forget = () => letters((store) => store.delete(n!));
-      if (Math.abs(Date.now() - time) > KNOWN_MS && (await find(room, client.user ?? owner, letter))) {
+      if (Math.abs(Date.now() - time) > KNOWN_MS && (await find(room, owner, letter))) {
         ends.push(forget());
         continue;
       }

@@ -24,7 +24,7 @@ async function scene(t) {
 }
 
 /** What the application does when it is loaded. Messages that are sent again are in `again`, how they ended in `ends`. */
-const load = (page, { proxy, name }, owner = "ada", options = {}) =>
+const load = (page, { proxy, name }, owner = "ada", { as = owner, ...options } = {}) =>
   page.evaluate(
     async ([url, name, owner, options]) => {
       const { outbox } = await import("/outbox.js");
@@ -38,7 +38,7 @@ const load = (page, { proxy, name }, owner = "ada", options = {}) =>
       room.on("text", ({ data }) => got.push(data.n));
       Object.assign(window, { rt, room, got, again, ends, sent: [] });
     },
-    [`${proxy.url}/?user=${owner}`, name, owner, options],
+    [`${proxy.url}/?user=${as}`, name, owner, options],
   );
 
 async function reload(page, scene, ...how) {
@@ -300,6 +300,21 @@ test("nobody sends what another user wrote", async (t) => {
   await load(page, all);
   await write(page, 0, 2);
   await reload(page, all, "bob");
+  await write(page, 7, 8);
+  proxy.up();
+  deepEqual(await got(page, 1), [7]);
+  await page.evaluate(() => Promise.all(sent));
+  await reload(page, all);
+  deepEqual(await got(page, 3), [7, 0, 1]);
+});
+
+test("nor as another user, whom the server takes the page for by now", async (t) => {
+  const all = await scene(t);
+  const { page, proxy } = all;
+  proxy.down();
+  await load(page, all);
+  await write(page, 0, 2);
+  await reload(page, all, "ada", { as: "bob" });
   await write(page, 7, 8);
   proxy.up();
   deepEqual(await got(page, 1), [7]);
