@@ -7,7 +7,7 @@ use std::{
     fmt, io,
     net::Shutdown,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -272,7 +272,7 @@ impl Connection {
     fn spawn_flusher(self: &Arc<Self>) {
         match &self.sink {
             Sink::Socket(_) => self.shared.runtime.spawn(self.clone().flush_when_writable()),
-            Sink::Pipe(_) => self.shared.runtime.spawn(self.clone().watch_pipe()),
+            Sink::Pipe(_) => self.shared.runtime.spawn(Self::watch_pipe(Arc::downgrade(self))),
         };
     }
 
@@ -292,18 +292,22 @@ impl Connection {
         }
     }
 
-    /// Watches a pipe that was full: its transport takes what there is, unless its reader takes nothing.
-    async fn watch_pipe(self: Arc<Self>) {
-        let Sink::Pipe(pipe) = &self.sink else { return };
-        loop {
-            let taken = pipe.taken();
-            tokio::time::sleep(self.shared.limits.write_stall_timeout).await;
-            if self.outbox.lock().flow != Flow::Blocked {
+    /// Watches a pipe that was full: its transport takes what there is, unless its reader takes nothing. A connection
+    /// that ends meanwhile is not held.
+    async fn watch_pipe(connection: Weak<Self>) {
+        let mut taken = None;
+        while let Some(connected) = connection.upgrade() {
+            if connected.outbox.lock().flow != Flow::Blocked {
                 return;
             }
-            if pipe.taken() == taken {
-                return self.clone().give_up().await;
+            let taken_now = connected.pipe().map(Pipe::taken);
+            if taken_now == taken {
+                return connected.give_up().await;
             }
+            taken = taken_now;
+            let stall = connected.shared.limits.write_stall_timeout;
+            drop(connected);
+            tokio::time::sleep(stall).await;
         }
     }
 

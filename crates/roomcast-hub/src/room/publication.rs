@@ -1,6 +1,6 @@
 //! What is said in a room: from a publication to a place in the log, or to the readers at the tip.
 
-use std::{pin::Pin, sync::Arc};
+use std::{borrow::Cow, pin::Pin, sync::Arc};
 
 use roomcast_protocol::{
     Code, Data, Draft, Frame, InvalidName, Position, Publish, Reset, RoomName,
@@ -43,9 +43,12 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    fn id(self) -> &'a str {
-        let (Self::User(id) | Self::Backend(id)) = self;
-        id
+    /// Whose ids they are. No user has a control character in its name, and so none a back end's.
+    fn key(self) -> Cow<'a, str> {
+        match self {
+            Self::User(user) => user.into(),
+            Self::Backend(key) => format!("\0{key}").into(),
+        }
     }
 
     fn write(self, data: &Data<'_>, out: &mut Vec<u8>) {
@@ -167,7 +170,7 @@ impl Room {
             return Ticket::Now(Ok(Delivered { position: None, timestamp: now.wall, duplicate: false }));
         }
         let content = (&*publish.kind, publish.data.as_sent());
-        let key = id.map(|id| Key::new((publisher.id(), id), content));
+        let key = id.map(|id| Key::new((&publisher.key(), id), content));
         match self.log.append(now, Draft::new(head, now.wall, data), key) {
             Ticket::Now(outcome) => Ticket::Now(outcome.map_err(RoomError::from)),
             Ticket::Later(outcome) => Ticket::Later(Box::pin(self.clone().in_time(outcome))),

@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::support::{Client, identity, rule, text};
-use roomcast_hub::{Authorizer, Departure, Hub, RoomRule};
-use roomcast_protocol::{Code, Grants, Join, Limits, Pattern, Rights, RoomName, SessionId, Timestamp};
+use roomcast_hub::{Authorizer, Departure, Hub, Line, Publication, Publisher, RoomRule, Subscription};
+use roomcast_protocol::{
+    Code, Data, Grants, Join, Limits, Pattern, Positions, Publish, Rights, RoomName, SessionId, Timestamp,
+    Wire,
+};
 use roomcast_session::Identity;
 use serde_json::json;
 
@@ -298,4 +301,35 @@ async fn who_loses_the_right_to_the_roster_is_told_nothing_more_of_it() {
     assert_eq!((&sync["data"]["event"], &sync["data"]["count"]), (&json!("sync"), &json!(2)));
     bob.say(&[json!({"type": "leave", "room": "r"})]);
     assert_eq!(ada.next().await.unwrap()["data"]["event"], "leave");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_poll_that_had_more_to_tell_than_one_answer_holds() {
+    let hub = hub(rule());
+    let mut ada = Client::connect(&hub, "ada").await;
+    let epoch = ada.join("r", json!({})).await["epoch"].as_str().unwrap().to_owned();
+    for _ in 0..200 {
+        say_large(&mut ada).await;
+    }
+    let join = Join { since: Some(Positions::parse(&format!("{epoch}.0"), 100).unwrap()), ..Join::default() };
+    let rooms = vec![(RoomName::new("r").unwrap(), join, Rights::JOIN)];
+    let (identity, line) = (Arc::new(identity("eve", "eve")), Line::Pipe(None));
+    let mut poll = hub.subscribe(Subscription { identity, line, wire: Wire::List, rooms }).unwrap();
+    let (messages, _) = poll.take().unwrap().unwrap();
+    assert!(messages.iter().map(bytes::Bytes::len).sum::<usize>() < 200_000, "the rest is for the next");
+    drop(poll);
+    assert_eq!(hub.counters().connections.get(), 1, "ada's alone");
+}
+
+#[tokio::test]
+async fn a_user_and_a_back_end_of_the_same_name_are_two_publishers() {
+    let hub = hub(rule());
+    let room = hub.room("r").unwrap();
+    let publish = async |publisher, kind: &'static str| {
+        let publish = Publish::new(kind.into(), Data::default(), false).unwrap();
+        room.publish(&Publication { id: Some("order-1"), publish: &publish, publisher }).await.unwrap()
+    };
+    publish(Publisher::User("worker"), "text").await;
+    assert!(!publish(Publisher::Backend("worker"), "paid").await.duplicate);
+    assert!(publish(Publisher::Backend("worker"), "paid").await.duplicate);
 }
