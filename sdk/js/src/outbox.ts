@@ -170,7 +170,8 @@ export function outbox(client: Client, owner: string, { again }: OutboxOptions =
       const text = JSON.stringify(data);
       const ours = (batch ??= begin());
       const letter: Letter = { batch: ours.name, owner, room: room.name, id, type, text, time: Date.now() };
-      const putting = ours.held.then(() => letters((store) => store.add(letter)));
+      // Not after the lock: nobody else could find the letter and ask for it sooner, and a page may end at any time.
+      const putting = letters((store) => store.add(letter));
       const over = new AbortController();
       const aborted = new Promise<never>((_, failed) => signal?.addEventListener("abort", () => failed(signal.reason), over));
       const ask = () => room.send(type, parsed(letter), { ...options, id });
