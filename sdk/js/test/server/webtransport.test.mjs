@@ -114,6 +114,39 @@ test("a server that goes says why", async (t) => {
   match(why, /1012|restart|shut|drain/i);
 });
 
+test("a client that is closed while it connects leaves nothing behind", async (t) => {
+  const server = await start(t);
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const page = await openPage(t, context, pages.url);
+  const ends = await page.evaluate(async (url) => {
+    const { webtransport } = await import("/webtransport.js");
+    const Plain = WebTransport;
+    const ends = [];
+    for (const at of ["made", "ready", "stream"]) {
+      await new Promise((over) => {
+        const rt = roomcast.connect(url, { transports: [webtransport] });
+        window.WebTransport = class extends Plain {
+          constructor(...all) {
+            super(...all);
+            if (at === "made") queueMicrotask(rt.close);
+            if (at === "ready") this.ready.then(rt.close);
+            this.closed.then(over, over);
+          }
+          createBidirectionalStream() {
+            if (at === "stream") queueMicrotask(rt.close);
+            return super.createBidirectionalStream();
+          }
+        };
+        rt.room("r");
+        rt.on("state", (state) => ends.push(state));
+      });
+    }
+    return ends;
+  }, server.url);
+  deepEqual(ends.filter((state) => state !== "connecting"), Array(3).fill("closed"));
+});
+
 test("where nothing but TCP gets through a WebSocket does, at once", async (t) => {
   const server = await start(t);
   const proxy = await Proxy.before(server);
