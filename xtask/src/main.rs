@@ -19,7 +19,8 @@ const USAGE: &str = "\
 Usage: cargo xtask check                      format, lints, docs, dependencies, sizes
        cargo xtask test [--long] [--only X]   all of check, then every test there is
 
-  --long     200 kills instead of 10, and Autobahn's whole compression chapters (12 and 13), some minutes more
+  --long     200 kills in place of 10, cuts inside TLS at every byte, polls that are parked for long behind proxies,
+             and all of Autobahn's chapters on compression (12 and 13); says first how long that takes
   --only X   of the steps after the builds, only those whose name contains X";
 
 fn main() -> ExitCode {

@@ -35,7 +35,12 @@ pub(crate) fn embedder() -> PathBuf {
     target().join("release/examples/embed")
 }
 
-/// A program of the Python environment, such as `pytest`.
+/// The Python environment.
+pub(crate) fn environment() -> PathBuf {
+    scratch().join("venv")
+}
+
+/// A program of it, such as `pytest`.
 pub(crate) fn python(program: &str) -> PathBuf {
-    scratch().join("venv/bin").join(program)
+    environment().join("bin").join(program)
 }

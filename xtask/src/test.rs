@@ -28,6 +28,9 @@ const SUITES: [Suite; 11] = [
     ("Autobahn", |plan, log| autobahn::run(plan.long, log)),
 ];
 
+/// What takes longer with `--long`, and how many minutes then, on two cores.
+const LONG: [(&str, u64); 4] = [("scenarios", 2), ("proxies", 2), ("crashes", 3), ("Autobahn", 6)];
+
 /// What was asked for on the command line.
 #[derive(Default)]
 pub(crate) struct Plan {
@@ -52,10 +55,16 @@ impl Plan {
                 (other, _) => return Err(format!("unknown or incomplete option `{other}`")),
             };
         }
+        let names = SUITES.map(|(name, _)| name);
+        if !names.iter().any(|name| plan.wants(name)) {
+            let asked = plan.only.unwrap_or_default();
+            return Err(format!("`--only {asked}` is none of: {}", names.join(", ")));
+        }
         Ok(plan)
     }
 
     pub(crate) fn carry_out(&self, run: &mut Run) {
+        self.say_how_long();
         let python = run.step("install Python packages", tools::python_packages);
         let npm = run.step("install npm packages", tools::npm_packages);
         let chromium = run.step("install Chromium", tools::chromium);
@@ -72,6 +81,14 @@ impl Plan {
             } else {
                 run.blocked(name, "an installation or the release build");
             }
+        }
+    }
+
+    fn say_how_long(&self) {
+        let parts = LONG.iter().filter(|(name, _)| self.long && self.wants(name));
+        let told: Vec<_> = parts.map(|(name, minutes)| format!("{name} about {minutes} min")).collect();
+        if !told.is_empty() {
+            println!("with --long, on two cores: {}", told.join(", "));
         }
     }
 
@@ -158,7 +175,7 @@ fn number(line: &str, before: &str, after: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, number};
+    use super::{LONG, Plan, SUITES, number};
 
     #[test]
     fn options_are_read_or_refused() {
@@ -166,6 +183,13 @@ mod tests {
         assert!(plan.long && plan.wants("Autobahn") && !plan.wants("browser"));
         assert!(Plan::from_options(&["--only"]).is_err());
         assert!(Plan::from_options(&["--fast"]).is_err());
+        let refused = Plan::from_options(&["--only", "cuts"]).err().unwrap();
+        assert!(refused.contains("`--only cuts` is none of: clients in Python, "), "{refused}");
+    }
+
+    #[test]
+    fn what_takes_long_is_among_the_suites() {
+        assert!(LONG.iter().all(|(name, _)| SUITES.iter().any(|(suite, _)| name == suite)));
     }
 
     #[test]

