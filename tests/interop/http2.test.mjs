@@ -104,6 +104,18 @@ describe("HTTP/2", () => {
     assert.match(body.join(""), /over HTTP\/2 by CONNECT \(RFC 8441\)/);
   });
 
+  test("pages of the server's own host may ask, others may not", async () => {
+    const status = async (origin) => {
+      const request = session.request({ ":path": `/rooms/${newRoom()}/messages`, authorization: authorization(), origin });
+      const [headers] = await once(request, "response");
+      request.resume();
+      return [headers[":status"], headers["access-control-allow-origin"]];
+    };
+    const own = `https://127.0.0.1:${server.port}`;
+    assert.deepEqual(await status(own), [200, own]);
+    assert.deepEqual(await status("https://evil.test"), [403, undefined]);
+  });
+
   test("a socket's close ends its stream alone", async () => {
     const socket = session.request(
       { ":method": "CONNECT", ":protocol": "websocket", ":path": "/ws?token=nonsense", "sec-websocket-version": "13" },

@@ -36,7 +36,7 @@ impl App {
     /// Who a request is from, and whether its session was minted for it. The one judgement of every door: the
     /// page's origin, then the session, then the token.
     pub(crate) fn identify(&self, headers: &HeaderMap, uri: &Uri) -> Result<(Identity, bool), AuthError> {
-        self.origins.check(headers)?;
+        self.origins.check(headers, uri)?;
         let query = uri.query().unwrap_or_default();
         let session = session(headers, query)?;
         let credentials = Credentials::find(headers, query, self.cookie.as_deref());

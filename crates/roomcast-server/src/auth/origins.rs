@@ -1,10 +1,13 @@
 //! Which web pages may talk to the server: one list for WebSocket handshakes and for CORS. Requests without an
 //! `Origin` come from no page and pass.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    borrow::Cow,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use http::{
-    HeaderMap,
+    HeaderMap, Uri,
     header::{HOST, ORIGIN},
 };
 
@@ -61,12 +64,12 @@ impl Origins {
     }
 
     /// Whether the page that a request comes from may talk to the server.
-    pub fn check(&self, headers: &HeaderMap) -> Result<(), AuthError> {
+    pub fn check(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), AuthError> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else { return Ok(()) };
         let text = String::from_utf8_lossy(origin.as_bytes());
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if origins.next().is_none() && self.allows(&text, host) {
+        let host = host(headers, uri).unwrap_or_default();
+        if origins.next().is_none() && self.allows(&text, &host) {
             return Ok(());
         }
         let advice = match self.0 {
@@ -76,11 +79,10 @@ impl Origins {
         Err(AuthError::origin(format!("the page's origin {} is not allowed; {advice}", shown(&text))))
     }
 
-    /// In `dev`, whether a request's `Host` names this machine: any other name is that of a page which had it
+    /// In `dev`, whether a request's host is this machine: any other name is that of a page which had it
     /// point here (DNS rebinding), and such a page's own requests carry no `Origin`.
-    pub fn check_host(&self, headers: &HeaderMap) -> Result<(), AuthError> {
-        let (Allowed::Loopback, Some(host)) = (&self.0, headers.get(HOST)) else { return Ok(()) };
-        let host = String::from_utf8_lossy(host.as_bytes());
+    pub fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), AuthError> {
+        let (Allowed::Loopback, Some(host)) = (&self.0, host(headers, uri)) else { return Ok(()) };
         match Origin::read(&format!("http://{host}")) {
             Some(named) if is_loopback(&named.host) => Ok(()),
             _ => {
@@ -109,6 +111,12 @@ impl Origins {
             (Allowed::List(entries), Some(page)) => entries.iter().any(|entry| entry.matches(&page)),
         }
     }
+}
+
+/// The host that a request names: in its address, as over HTTP/2, else in `Host`.
+fn host<'r>(headers: &'r HeaderMap, uri: &'r Uri) -> Option<Cow<'r, str>> {
+    let header = headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+    uri.authority().map(|authority| authority.as_str().into()).or(header)
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -200,7 +208,7 @@ mod tests {
     }
 
     fn allowed(origins: &Origins, origin: &str) -> bool {
-        origins.check(&request(origin, "chat.example.com:8000")).is_ok()
+        origins.check(&request(origin, "chat.example.com:8000"), &Uri::default()).is_ok()
     }
 
     #[test]
@@ -244,8 +252,20 @@ mod tests {
         for bad in ["http://chat.example.com", "http://evil.test:8000", "null", "http://localhost:8000"] {
             assert!(!allowed(&origins, bad), "{bad}");
         }
-        assert!(origins.check(&request("https://a.test", "a.test")).is_ok());
-        assert!(origins.check(&request("https://a.test", "a.test:443")).is_ok());
+        assert!(origins.check(&request("https://a.test", "a.test"), &Uri::default()).is_ok());
+        assert!(origins.check(&request("https://a.test", "a.test:443"), &Uri::default()).is_ok());
+    }
+
+    #[test]
+    fn over_http_2_the_address_names_the_host() {
+        let mut page = HeaderMap::new();
+        page.insert(ORIGIN, HeaderValue::from_static("https://a.test:8443"));
+        let to = |address: &'static str| Uri::from_static(address);
+        let own = Origins::new([]).unwrap();
+        assert!(own.check(&page, &to("https://a.test:8443/rooms")).is_ok());
+        assert!(own.check(&page, &to("https://b.test:8443/rooms")).is_err());
+        assert!(Origins::loopback().check_host(&HeaderMap::new(), &to("http://evil.test/rooms")).is_err());
+        assert!(Origins::loopback().check_host(&HeaderMap::new(), &to("http://localhost:1/rooms")).is_ok());
     }
 
     #[test]
@@ -265,10 +285,10 @@ mod tests {
     #[test]
     fn no_origin_passes_and_two_do_not() {
         let origins = Origins::new(["https://example.com"]).unwrap();
-        assert!(origins.check(&HeaderMap::new()).is_ok());
+        assert!(origins.check(&HeaderMap::new(), &Uri::default()).is_ok());
         let mut twice = request("https://example.com", "a");
         twice.append(ORIGIN, HeaderValue::from_static("https://example.com"));
-        assert!(origins.check(&twice).is_err());
+        assert!(origins.check(&twice, &Uri::default()).is_err());
     }
 
     #[test]
@@ -279,7 +299,8 @@ mod tests {
 
     #[test]
     fn refused_with_advice() {
-        let error = Origins::new([]).unwrap().check(&request("https://evil.test", "a")).unwrap_err();
+        let error =
+            Origins::new([]).unwrap().check(&request("https://evil.test", "a"), &Uri::default()).unwrap_err();
         assert_eq!((error.close(), error.code()), (Close::Origin, Code::Forbidden));
         assert_eq!(
             error.reason(),
@@ -301,14 +322,14 @@ mod tests {
         let check = |host: &str, expected: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(HOST, HeaderValue::from_str(host).unwrap());
-            assert_eq!(Origins::loopback().check_host(&headers).is_ok(), expected, "{host}");
-            assert!(Origins::new([]).unwrap().check_host(&headers).is_ok(), "{host}");
+            assert_eq!(Origins::loopback().check_host(&headers, &Uri::default()).is_ok(), expected, "{host}");
+            assert!(Origins::new([]).unwrap().check_host(&headers, &Uri::default()).is_ok(), "{host}");
         };
         check("localhost:8000", true);
         check("127.0.0.1", true);
         check("[::1]:8000", true);
         check("evil.test:8000", false);
         check("localhost@evil.test", false);
-        assert!(Origins::loopback().check_host(&HeaderMap::new()).is_ok());
+        assert!(Origins::loopback().check_host(&HeaderMap::new(), &Uri::default()).is_ok());
     }
 }

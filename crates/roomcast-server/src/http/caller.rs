@@ -55,7 +55,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// request is refused, not just its answer hidden: the deed would be done.
 pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let (headers, uri) = (request.headers(), request.uri());
-    let identified = api.app.origins.check_host(headers).and_then(|()| api.app.identify(headers, uri));
+    let identified = api.app.origins.check_host(headers, uri).and_then(|()| api.app.identify(headers, uri));
     let (identity, minted) = match identified {
         Ok(identified) => identified,
         Err(error) => {

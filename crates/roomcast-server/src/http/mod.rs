@@ -105,7 +105,9 @@ fn cors(app: &Arc<App>) -> CorsLayer {
     let pages = app.clone();
     let credentials = app.cookie.is_some() && app.origins.check_cookie().is_ok();
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |_, parts| pages.origins.check(&parts.headers).is_ok()))
+        .allow_origin(AllowOrigin::predicate(move |_, parts| {
+            pages.origins.check(&parts.headers, &parts.uri).is_ok()
+        }))
         .allow_methods([Method::GET, Method::POST, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use roomcast_protocol::Limits;
 use tokio::{sync::watch, task::JoinSet, time::timeout};
@@ -162,12 +162,9 @@ async fn begin(app: Arc<App>, (request, peer): (Request, SocketAddr), doors: &Do
         Ok(read) => read,
         Err(status) => return refuse(request, status, deadline).await,
     };
-    let mut headers = request.headers.clone();
-    if let Some(host) = uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
-        headers.insert(header::HOST, host);
-    }
-    let client = Client::of(&[], peer.ip(), &headers);
-    let arrival = Arrival::of(&app, (&headers, &uri), room.as_deref(), (Some(client), "WebTransport"));
+    let client = Client::of(&[], peer.ip(), &request.headers);
+    let arrival =
+        Arrival::of(&app, (&request.headers, &uri), room.as_deref(), (Some(client), "WebTransport"));
     match timeout(deadline, request.ok()).await {
         Ok(Ok(session)) => {
             carry::run(&app.hub, session, arrival, doors.settings.first_byte_timeout).await;
