@@ -172,8 +172,10 @@ impl Connection {
 
     /// The engine has answered a publish.
     pub(crate) fn ack_late(self: &Arc<Self>, write: impl FnOnce(&mut Session<Arc<Room>>, &mut Queue)) {
-        self.unacked.fetch_sub(1, Ordering::Relaxed);
-        self.say(write);
+        self.say(|session, queue| {
+            self.unacked.fetch_sub(1, Ordering::Relaxed);
+            write(session, queue);
+        });
     }
 
     // Rooms.
@@ -433,10 +435,9 @@ impl Connection {
         let mut queue = Queue::of(self.wire);
         let mut session = lock(&self.session);
         let outcome = write(&mut session, &mut queue);
-        let is_closed = session.is_closed();
-        drop(session);
+        // Under both locks: what one said first, and thinks is said, no other's close may overtake.
         let mut outbox = lock(&self.outbox);
-        outbox.tell(queue, is_closed);
+        outbox.tell(queue, session.is_closed());
         self.flush(&mut outbox);
         outcome
     }
@@ -456,6 +457,25 @@ impl Connection {
             self.sink.shut(Shutdown::Write);
         }
         self.shared.schedule_connection(self.shared.now().ms + LINGER_MS, self);
+    }
+
+    /// The same, unless publishes are with the engine, whose acks come first. Answers whether it is closed.
+    pub(crate) fn close_if_acked(
+        self: &Arc<Self>,
+        (close, text, departure): (Close, &str, Departure),
+    ) -> bool {
+        let now = self.shared.now();
+        let closed = self.say(|session, queue| {
+            let acked = self.unacked.load(Ordering::Relaxed) == 0;
+            if acked {
+                session.close(now, close, text, queue);
+            }
+            acked
+        });
+        if closed {
+            self.close(close, text, departure);
+        }
+        closed
     }
 
     /// Leaves all rooms. What is in the queue is still written.

@@ -426,24 +426,40 @@ impl Hub {
     pub async fn drain(&self, time: Duration, spread: Duration) {
         self.0.draining.store(true, Ordering::Release);
         let now = self.now();
-        let mut connections = self.0.sessions.all();
+        let connections = self.0.sessions.all();
         for connection in &connections {
             let reconnect_in = Duration::from_millis(random() % (spread.as_millis() as u64 + 1));
             connection.say(|session, queue| session.drain(now, reconnect_in, queue));
         }
-        let wave = connections.len().div_ceil(WAVES as usize).max(WAVE_CONNECTIONS_MIN);
+        self.close_in_waves(connections, time).await;
+        let end_ms = now.ms + time.as_millis() as u64;
+        while self.counters().connections.get() > 0 && self.now().ms < end_ms {
+            tokio::time::sleep(Duration::from_millis(SLOT_MS / 5)).await;
+        }
+    }
+
+    /// Closes connections wave by wave, each once its publishes are acked or the log has taken too long.
+    async fn close_in_waves(&self, mut connections: Vec<Arc<Connection>>, time: Duration) {
+        let restart = (Close::Restart, "the server is being restarted; come back", Departure::Lost);
+        let size = connections.len().div_ceil(WAVES as usize).max(WAVE_CONNECTIONS_MIN);
+        let mut unacked = Vec::new();
         // Given up wave by wave: a connection that is held here would never be counted out.
         while !connections.is_empty() {
-            for connection in connections.drain(..wave.min(connections.len())) {
-                connection.close(Close::Restart, "the server is being restarted; come back", Departure::Lost);
-            }
+            let wave = connections.drain(..size.min(connections.len()));
+            unacked.extend(wave.filter(|connection| !connection.close_if_acked(restart)));
             if !connections.is_empty() {
                 tokio::time::sleep(time / 2 / WAVES).await;
             }
         }
-        let end_ms = now.ms + time.as_millis() as u64;
-        while self.counters().connections.get() > 0 && self.now().ms < end_ms {
+        let patience = self.limits().append_timeout.min(time / 4);
+        let decided_ms = self.now().ms + patience.as_millis() as u64;
+        while !unacked.is_empty() && self.now().ms < decided_ms {
             tokio::time::sleep(Duration::from_millis(SLOT_MS / 5)).await;
+            unacked.retain(|connection| !connection.close_if_acked(restart));
+        }
+        let (close, text, departure) = restart;
+        for connection in unacked {
+            connection.close(close, text, departure);
         }
     }
 

@@ -151,3 +151,21 @@ async fn after_a_late_refusal_the_room_takes_nothing_until_the_time_that_was_tol
     let answer = ada.next_where(|message| message["id"] == "second" && message["type"] != "text").await;
     assert_eq!(answer["data"]["code"], "unavailable", "it would pass the first, which is sent again");
 }
+
+#[tokio::test]
+async fn an_orderly_end_acks_what_is_with_the_engine_before_the_close() {
+    let (hub, permits) = hub(Limits { append_timeout: Duration::from_secs(60), ..Limits::default() });
+    let mut ada = Client::connect(&hub, "ada").await;
+    ada.join("r", json!({})).await;
+    ada.say(&[json!({"type": "text", "room": "r", "id": "m"})]);
+    let draining = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.drain(Duration::from_secs(3600), Duration::ZERO).await }
+    });
+    ada.next_where(|message| message["data"]["event"] == "draining").await;
+    permits.add_permits(1);
+    ada.next_where(|message| message["id"] == "m" && message["type"] == "ack").await;
+    assert_eq!(ada.end().await.0, 1012);
+    ada.vanish();
+    draining.await.unwrap();
+}
