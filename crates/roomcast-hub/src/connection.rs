@@ -214,9 +214,9 @@ impl Connection {
 
     // Writing.
 
-    /// Has the processor fetch what a delivery looks at first.
+    /// Has the processor fetch both ends of what a delivery looks at.
     pub(crate) fn fetch(&self) {
-        std::hint::black_box(self.outbox.is_locked());
+        std::hint::black_box((Arc::as_ptr(&self.shared), self.outbox.is_locked()));
     }
 
     /// Takes a room's run, if the connection still reads the room in that slot.

@@ -103,13 +103,15 @@ impl Tail {
 
     /// Entries from an index on, up to about `bytes_max`.
     fn entries(&self, from: u64, bytes_max: usize) -> Entries {
-        let mut bytes = 0;
-        let fits = |entry: &&Entry| {
-            let fits = bytes < bytes_max;
+        let (mut entries, mut bytes) = (Entries::new(), 0);
+        for entry in self.entries.range((from - self.base) as usize..) {
+            if bytes >= bytes_max {
+                break;
+            }
             bytes += entry.frame.json().len();
-            fits
-        };
-        self.entries.range((from - self.base) as usize..).take_while(fits).cloned().collect()
+            entries.push(entry.clone());
+        }
+        entries
     }
 }
 
