@@ -461,7 +461,8 @@ impl Connection {
         self.shared.schedule_connection(self.shared.now().ms + LINGER_MS, self);
     }
 
-    /// The same, unless publishes are with the engine, whose acks come first. Answers whether it is closed.
+    /// Ends the connection with a close, unless publishes are with the engine, whose acks come first. Answers whether it
+    /// is closed.
     pub(crate) fn close_if_acked(
         self: &Arc<Self>,
         (close, text, departure): (Close, &str, Departure),

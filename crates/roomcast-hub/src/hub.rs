@@ -25,7 +25,7 @@ use crate::{
     wheel::{SLOT_MS, Wheel},
 };
 
-/// The same when memory is full.
+/// How long an idle room is kept when memory is full, in place of `limits.idle_room_kept`.
 const IDLE_MS_MIN: u64 = 1_000;
 /// Idle rooms looked at in one tick.
 const IDLE_ROOMS_PER_TICK: usize = 100_000;

@@ -8,8 +8,8 @@
 //!
 //! It never knows HTTP, never reads a configuration, and no reader ever makes a room wait.
 //!
-//! Locks, in the order they may be taken: session → readers → outbox → people → log → feed. None is held over an
-//! `.await`.
+//! Locks, in the order they may be taken: session → readers → outbox → people → log → feed. The wheel's, an alarm's and
+//! a pipe's are taken last, and nothing within them. None is held over an `.await`.
 
 mod clock;
 mod connection;

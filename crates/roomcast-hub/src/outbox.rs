@@ -40,11 +40,11 @@ pub(crate) enum Log {
     Read,
     /// The client was told to reload.
     Reset,
-    /// The same, because of damage that is still there when it looks again.
+    /// The client was told to reload because the log is damaged there, as it still is when the client looks again.
     Damaged,
     /// An engine failed: nothing more is read, so that nothing is left out. Nobody has ended the connection yet.
     Failed,
-    /// The same, and somebody does.
+    /// An engine failed, and somebody ends the connection.
     GivenUp,
 }
 

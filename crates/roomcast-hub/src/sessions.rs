@@ -65,7 +65,7 @@ impl Sessions {
         self.streams.lock().insert(stream.id(), (who.user.clone(), Arc::downgrade(stream)));
     }
 
-    /// It is gone.
+    /// A stream or poll is gone.
     pub(crate) fn remove_stream(&self, id: ConnectionId) {
         let mut streams = self.streams.lock();
         streams.remove(&id);

@@ -111,7 +111,7 @@ impl Room {
         self.rule.presence.lease
     }
 
-    /// The same for a session that came before: one that has gone meanwhile stays away.
+    /// Renews the lease of a session that is here: one that has gone meanwhile stays away. Answers how long a lease is.
     pub fn prolong(self: &Arc<Self>, who: &Identity) -> Duration {
         let is_member = self.people.lock().roster.has(who);
         if is_member { self.lease(who, None) } else { self.rule.presence.lease }
