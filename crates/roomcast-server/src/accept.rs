@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -25,9 +25,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, watch},
 };
-use tower::ServiceExt as _;
+use tower::Service as _;
 
 use crate::{
+    app::Front,
+    http::Straight,
     proxies::{Client, TrustedProxy},
     server::{Doors, Open, Settings},
     stall::{Attended, attended},
@@ -65,7 +67,7 @@ impl fmt::Display for Peer {
 /// `ending` tells each connection when to come to its end, and whoever holds its other side when all have.
 pub(crate) async fn accept(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     doors: Arc<Doors>,
     ending: watch::Receiver<()>,
 ) {
@@ -78,7 +80,7 @@ pub(crate) async fn accept(
                     continue;
                 };
                 let peer = Peer { address: peer, open };
-                tokio::spawn(speak((socket, peer), router.clone(), doors.clone(), ending.clone()));
+                tokio::spawn(speak((socket, peer), front.clone(), doors.clone(), ending.clone()));
             }
             Err(error) if is_exhaustion(&error) => {
                 tracing::error!(%error, "can't accept: raise the limit of open files (ulimit -n)");
@@ -97,7 +99,7 @@ fn is_exhaustion(error: &io::Error) -> bool {
 /// Speaks HTTP on one connection, until it ends or becomes something else.
 async fn speak(
     (socket, peer): (TcpStream, Peer),
-    router: Router,
+    front: Front,
     doors: Arc<Doors>,
     ending: watch::Receiver<()>,
 ) {
@@ -107,14 +109,14 @@ async fn speak(
     }
     // Boxed: what idles in the clear must not be as large as what idles inside TLS.
     match doors.settings.tls.clone() {
-        None => speak_in_the_clear(socket, (router, peer), &doors, ending).await,
-        Some(tls) => Box::pin(speak_tls(&tls, (socket, peer), router, (&doors, ending))).await,
+        None => speak_in_the_clear(socket, (front, peer), &doors, ending).await,
+        Some(tls) => Box::pin(speak_tls(&tls, (socket, peer), front, (&doors, ending))).await,
     }
 }
 
 async fn speak_in_the_clear(
     socket: TcpStream,
-    (router, peer): (Router, Peer),
+    (front, peer): (Front, Peer),
     doors: &Doors,
     ending: watch::Receiver<()>,
 ) {
@@ -122,14 +124,14 @@ async fn speak_in_the_clear(
     let stall_timeout = doors.hub.limits().write_stall_timeout;
     let socket = TokioIo::new(Socket::new(socket, takeover.clone(), stall_timeout));
     let open = peer.open.clone();
-    speak_http1(socket, (router, peer), doors, (ending, Some(&takeover))).await;
+    speak_http1(socket, (front, peer), doors, (ending, Some(&takeover))).await;
     takeover.carry_out(open);
 }
 
 async fn speak_tls(
     tls: &Tls,
     (socket, peer): (TcpStream, Peer),
-    router: Router,
+    front: Front,
     (doors, ending): (&Doors, watch::Receiver<()>),
 ) {
     let stall_timeout = doors.hub.limits().write_stall_timeout;
@@ -145,15 +147,15 @@ async fn speak_tls(
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let stream = TokioIo::new(stream);
     if is_h2 {
-        Box::pin(speak_http2(stream, (router, peer), doors, ending)).await;
+        Box::pin(speak_http2(stream, (front, peer), doors, ending)).await;
     } else {
-        Box::pin(speak_http1(stream, (router, peer), doors, (ending, None))).await;
+        Box::pin(speak_http1(stream, (front, peer), doors, (ending, None))).await;
     }
 }
 
 async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
     io: T,
-    (router, peer): (Router, Peer),
+    (front, peer): (Front, Peer),
     doors: &Doors,
     (ending, takeover): (watch::Receiver<()>, Option<&Takeover>),
 ) {
@@ -172,7 +174,7 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
         // What is written is mostly small: one copy into a buffer costs less than a vector of pieces.
         .writev(false)
         .max_buf_size(settings.head_bytes_max)
-        .serve_connection(io, service_fn(service(router, below)))
+        .serve_connection(io, service_fn(service(front, below)))
         .with_upgrades();
     let conversation =
         converse((connection, |connection| connection.graceful_shutdown()), &peer, (ending, cut));
@@ -187,14 +189,14 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
 
 async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
     io: T,
-    (router, peer): (Router, Peer),
+    (front, peer): (Front, Peer),
     doors: &Doors,
     ending: watch::Receiver<()>,
 ) {
     let (settings, limits) = (&doors.settings, doors.hub.limits());
     let below = Below::of(&peer, settings);
     let asked = below.asked.clone();
-    let answer = service(router, below);
+    let answer = service(front, below);
     let attend = |request| {
         let answer = answer(request);
         async { answer.await.map(attended) }
@@ -240,24 +242,31 @@ impl Below {
         Self { peer: peer.clone(), proxies, hang_up: None, takeover: None, asked: Arc::default() }
     }
 
-    /// Tells a request what it may know.
-    fn introduce<T>(&self, request: &mut Request<T>) {
+    /// Tells a request whose it is.
+    fn name<T>(&self, request: &mut Request<T>) {
         let client = Client::of(&self.proxies, self.peer.address.ip(), request.headers());
+        request.extensions_mut().insert(client);
+        self.asked.notify_one();
+    }
+
+    /// Tells it what its answer may do with the connection.
+    fn lend<T>(&self, request: &mut Request<T>) {
         let extensions = request.extensions_mut();
-        extensions.insert(client);
         extensions.insert(self.peer.open.clone());
         self.hang_up.clone().map(|hang_up| extensions.insert(hang_up));
         self.takeover.clone().map(|takeover| extensions.insert(takeover));
-        self.asked.notify_one();
     }
 }
 
-/// Answers requests by the router, which learns where they come from and what lies below them.
-fn service(router: Router, below: Below) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
+/// Answers requests: polls straight, all else by the router.
+fn service(front: Front, below: Below) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
     move |mut request| {
-        below.introduce(&mut request);
-        let answer = router.clone().oneshot(request.map(Body::new));
-        Box::pin(async move { Ok(answer.await.unwrap_or_else(|never| match never {})) })
+        below.name(&mut request);
+        if Straight::takes(&request) {
+            return Box::pin(front.polls.clone().call(request.map(drop)));
+        }
+        below.lend(&mut request);
+        Box::pin(front.router.clone().call(request.map(Body::new)))
     }
 }
 

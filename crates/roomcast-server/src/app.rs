@@ -10,7 +10,8 @@ use roomcast_session::Identity;
 
 use crate::{
     auth::{AuthError, Authenticator, Credentials, Origins, Place, session},
-    http, playground, sdk,
+    http::{self, Api, Dressed, Straight},
+    playground, sdk,
     tls::Pin,
     websocket,
 };
@@ -48,14 +49,34 @@ impl App {
     }
 }
 
-/// All doors as a router, to be served, or nested in somebody's own.
+/// All doors as a router, to be nested in somebody's own.
 pub fn router(app: Arc<App>) -> Router {
+    routes(Api::new(app))
+}
+
+fn routes(api: Api) -> Router {
+    let app = api.app.clone();
     let mut routes =
         Router::new().route("/ws", any(websocket::open)).route("/ws/{room}", any(websocket::open_bound));
     if app.playground {
         routes = routes.merge(playground::routes());
     }
-    routes.merge(sdk::routes()).with_state(app.clone()).merge(http::routes(app))
+    routes.merge(sdk::routes()).with_state(app).merge(http::routes(api))
+}
+
+/// What answers requests on the server's own sockets.
+#[derive(Clone, Debug)]
+pub(crate) struct Front {
+    pub(crate) polls: Dressed<Straight>,
+    /// All else, and polls too.
+    pub(crate) router: Router,
+}
+
+impl Front {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        let api = Api::new(app);
+        Self { polls: Straight::dressed(api.clone()), router: routes(api) }
+    }
 }
 
 impl Authorizer for Authenticator {

@@ -25,12 +25,12 @@ impl<'a> Query<'a> {
     /// Every value of a key.
     pub(crate) fn all(self, key: &str) -> impl Iterator<Item = Cow<'a, str>> {
         // A request is asked for many keys that it doesn't have: only what may be one is decoded.
-        let may_be = move |pair: &&str| {
-            let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
-            name == key || name.contains('%')
+        let may_be = move |pair: &&[u8]| {
+            let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            name == key.as_bytes() || name.contains(&b'%')
         };
-        let pairs = self.0.split('&').filter(may_be);
-        let decoded = pairs.filter_map(|pair| form_urlencoded::parse(pair.as_bytes()).next());
+        let pairs = self.0.as_bytes().split(|byte| *byte == b'&').filter(may_be);
+        let decoded = pairs.filter_map(|pair| form_urlencoded::parse(pair).next());
         decoded.filter(move |(name, _)| name == key).map(|(_, value)| value)
     }
 

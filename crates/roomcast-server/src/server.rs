@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     accept::accept,
-    app::{App, router},
+    app::{App, Front},
     proxies::TrustedProxy,
     tls::Tls,
     webtransport,
@@ -128,14 +128,14 @@ pub async fn serve(
 ) -> io::Result<()> {
     let hub = app.hub.clone();
     let Settings { shutdown_timeout, reconnect_spread, .. } = settings;
-    let routes = router(app.clone());
+    let front = Front::new(app.clone());
     let doors = Arc::new(Doors { settings, hub: hub.clone(), open: Arc::default() });
     let (ending, until_end) = watch::channel(());
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners.tcp {
         listener.set_nonblocking(true)?;
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        accepting.spawn(accept(listener, routes.clone(), doors.clone(), until_end.clone()));
+        accepting.spawn(accept(listener, front.clone(), doors.clone(), until_end.clone()));
     }
     webtransport::listen(listeners.udp, (&app, &doors, &until_end), &mut accepting)?;
     drop(until_end);

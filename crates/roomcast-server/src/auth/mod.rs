@@ -169,6 +169,7 @@ fn guest_name(session: &SessionId) -> UserId {
     let digest: [u8; 32] = Sha256::digest(session.as_bytes()).into();
     let bits = digest[..8].iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
     let character = |i: usize| char::from(BASE32[(bits >> (59 - 5 * i)) as usize & 31]);
-    let name: String = GUEST_PREFIX.chars().chain((0..GUEST_CHARACTERS).map(character)).collect();
+    let mut name = String::from(GUEST_PREFIX);
+    name.extend((0..GUEST_CHARACTERS).map(character));
     UserId::new(&name).expect("letters and digits are a user id")
 }

@@ -24,6 +24,31 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// Who a request is from. A foreign page's request is refused, not just its answer hidden: the deed would be done.
+    pub(super) fn of(api: &Api, parts: &Parts) -> Result<Self, Problem> {
+        let headers = &parts.headers;
+        let identified = api
+            .app
+            .origins
+            .check_host(headers, &parts.uri)
+            .and_then(|()| api.app.identify(headers, &parts.uri));
+        let (identity, is_passing) = identified.inspect_err(|error| {
+            let client = parts.extensions.get::<Client>().map(tracing::field::display);
+            tracing::info!(client, code = error.code().name(), reason = error.message(), "refused a request");
+        })?;
+        Ok(Self { identity: Arc::new(identity), is_passing })
+    }
+
+    /// Tells the session that was minted for the request.
+    pub(super) fn told(&self, mut answer: Response) -> Response {
+        if self.is_passing
+            && let Ok(value) = HeaderValue::from_str(&self.identity.session)
+        {
+            answer.headers_mut().insert(SESSION_HEADER, value);
+        }
+        answer
+    }
+
     /// Checks that the caller has a right in a room.
     pub(super) fn need(&self, room: &RoomName, wanted: Rights) -> Result<(), Problem> {
         let rights = self.identity.grants.rights(room);
@@ -51,26 +76,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Lets a request through with its [`Caller`], and tells the session that was minted for it. A foreign page's
-/// request is refused, not just its answer hidden: the deed would be done.
-pub(super) async fn admit(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let (headers, uri) = (request.headers(), request.uri());
-    let identified = api.app.origins.check_host(headers, uri).and_then(|()| api.app.identify(headers, uri));
-    let (identity, minted) = match identified {
-        Ok(identified) => identified,
-        Err(error) => {
-            let client = request.extensions().get::<Client>().map(tracing::field::display);
-            tracing::info!(client, code = error.code().name(), reason = error.message(), "refused a request");
-            return Problem::from(error).into_response();
-        }
-    };
-    let session = minted.then(|| identity.session.clone());
-    request.extensions_mut().insert(Caller { identity: Arc::new(identity), is_passing: minted });
-    let mut response = next.run(request).await;
-    if let Some(value) = session.and_then(|session| HeaderValue::from_str(&session).ok()) {
-        response.headers_mut().insert(SESSION_HEADER, value);
-    }
-    response
+/// Lets a request through with its [`Caller`].
+pub(super) async fn admit(State(api): State<Api>, request: Request, next: Next) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::of(&api, &parts)?;
+    parts.extensions.insert(caller.clone());
+    Ok(caller.told(next.run(Request::from_parts(parts, body)).await))
 }
 
 /// Lets nobody through but back ends.

@@ -8,6 +8,7 @@
 //! | `backend` | rooms, publishing to many, ending a user's connections |
 //! | `operations` | health, readiness, metrics, the description in `OpenAPI` |
 //! | `body`, `path`, `problem`, `rates` | what the others read requests with and refuse them by |
+//! | `straight` | the way of a poll past the router |
 //! | `events`, `polls` | rooms as a stream of events, or by long polling |
 //! | `subscribing` | what both are asked |
 //!
@@ -25,6 +26,7 @@ mod people;
 mod polls;
 mod problem;
 mod rates;
+mod straight;
 mod subscribing;
 
 #[cfg(test)]
@@ -41,12 +43,13 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, header};
 use roomcast_protocol::Code;
-use tower::ServiceBuilder;
+use tower::{Layer, ServiceBuilder};
 use tower_http::{
-    cors::{AllowCredentials, AllowOrigin, CorsLayer},
-    set_header::SetResponseHeaderLayer,
+    cors::{AllowCredentials, AllowOrigin, Cors, CorsLayer},
+    set_header::{SetResponseHeader, SetResponseHeaderLayer},
 };
 
+pub(crate) use self::straight::Straight;
 use self::{problem::Problem, rates::Rates};
 use crate::{app::App, auth::SESSION_HEADER};
 
@@ -58,19 +61,26 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const UNSTORED: HeaderValue = HeaderValue::from_static("no-store");
 /// What they are their header says.
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// What most of them are.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// How long a browser may remember what a preflight said.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(3600);
 
 /// What the API's routes share.
 #[derive(Clone, Debug)]
-struct Api {
-    app: Arc<App>,
+pub(crate) struct Api {
+    pub(crate) app: Arc<App>,
     rates: Arc<Rates>,
 }
 
+impl Api {
+    pub(crate) fn new(app: Arc<App>) -> Self {
+        Self { rates: Arc::default(), app }
+    }
+}
+
 /// Every route of the API, and the answer to what is none.
-pub(crate) fn routes(app: Arc<App>) -> Router {
-    let api = Api { rates: Arc::default(), app };
+pub(crate) fn routes(api: Api) -> Router {
     let backend = Router::new()
         .route("/publish", post(backend::publish))
         .route("/rooms", get(backend::rooms))
@@ -83,21 +93,26 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
         .route("/rooms/{room}/typing", post(people::typing))
         .route("/events/{room}", get(events::open))
         .route("/events", get(events::open))
-        .route("/poll/{room}", get(polls::answer))
-        .route("/poll", get(polls::answer))
+        .route("/poll/{room}", get(polls::open))
+        .route("/poll", get(polls::open))
         .merge(backend)
         .route_layer(from_fn_with_state(api.clone(), caller::admit))
         .merge(operations::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_so)
-        // One layer of them all: a router boxes what each of its own adds.
-        .layer(
-            ServiceBuilder::new()
-                .layer(cors(&api.app))
-                .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, UNSTORED))
-                .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)),
-        )
+        .layer(dress(&api.app))
         .with_state(api)
+}
+
+/// A service whose answers say what every answer does.
+pub(crate) type Dressed<S> = Cors<SetResponseHeader<SetResponseHeader<S, HeaderValue>, HeaderValue>>;
+
+/// One layer of them all: a router boxes what each of its own adds.
+fn dress<S>(app: &Arc<App>) -> impl Layer<S, Service = Dressed<S>> + Clone + use<S> {
+    ServiceBuilder::new()
+        .layer(cors(app))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, UNSTORED))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF))
 }
 
 /// Which pages a browser lets read the answers: those that may open a WebSocket.
@@ -133,9 +148,11 @@ async fn not_so(request: Request) -> Response {
 
 /// An answer of JSON that `write` appends.
 fn json(write: impl FnOnce(&mut Vec<u8>)) -> Response {
-    let mut body = Vec::with_capacity(256);
+    let mut body = Vec::with_capacity(512);
     write(&mut body);
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let mut answer = Response::new(body.into());
+    answer.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    answer
 }
 
 /// The answer to what has nothing to tell.

@@ -8,6 +8,8 @@ use axum::{
 };
 use roomcast_protocol::{RoomName, UserId};
 
+use percent_encoding::percent_decode_str;
+
 use super::problem::Problem;
 
 /// The room of the path.
@@ -31,6 +33,14 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for RoomPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Option<Self>, Problem> {
         let path = <Path<String> as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await;
         path.map_err(unreadable)?.map(|Path(name)| room(&name)).transpose()
+    }
+}
+
+impl RoomPath {
+    /// From a segment of a path as it was sent.
+    pub(super) fn read(segment: &str) -> Result<Self, Problem> {
+        let name = percent_decode_str(segment).decode_utf8();
+        room(&name.map_err(|_| unreadable("Invalid UTF-8 in `room`"))?)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 use axum::{extract::State, response::Response};
 use http::Uri;
 use hyper::body::Bytes;
-use roomcast_hub::{Line, Room, Stream};
+use roomcast_hub::{Line, Room, Seat, Stream};
 use roomcast_protocol::{
     Code, Object, Positions, Wire, push_list,
     server::{Members, standings},
@@ -20,10 +20,14 @@ use crate::query::Query;
 const CROWD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `GET /poll/{room}`, `GET /poll?room=a&room=b`
-pub(super) async fn answer(State(api): State<Api>, asked: Asked, uri: Uri) -> Result<Response, Problem> {
+pub(super) async fn open(State(api): State<Api>, asked: Asked, uri: Uri) -> Result<Response, Problem> {
+    answer(&api, &asked, Query::of(&uri)).await
+}
+
+/// Waits until there is something to tell, and tells it.
+pub(super) async fn answer(api: &Api, asked: &Asked, query: Query<'_>) -> Result<Response, Problem> {
     let hub = &api.app.hub;
     let limits = hub.limits();
-    let query = Query::of(&uri);
     if let Some(Err(error)) = &asked.since {
         return Err(Problem::bad(format!("since: {error}")));
     }
@@ -42,7 +46,7 @@ pub(super) async fn answer(State(api): State<Api>, asked: Asked, uri: Uri) -> Re
     };
     let known = query.text("v").unwrap_or_default();
     let now = Instant::now();
-    let poll = Poll { api: &api, asked: &asked, known: &known, begun: now };
+    let poll = Poll { api, asked, known: &known, begun: now };
     let user = (!asked.caller.is_passing).then_some(&*asked.caller.identity.user);
     Ok(poll.wait(now + patience).await?.write(user))
 }
@@ -121,15 +125,19 @@ impl Poll<'_> {
     /// The session is there, if it says so, for as long as its poll is parked and for a lease after that, unless it
     /// says meanwhile that it goes. Answers the shortest lease.
     fn lease(&self, stream: &Stream, is_parked: bool) -> Option<Duration> {
-        let seats = if self.asked.presence { stream.seats() } else { &[] };
         let who = &self.asked.caller.identity;
         let lease = |room: &Arc<Room>| if is_parked { room.prolong(who) } else { room.lease(who, None) };
-        seats.iter().map(|seat| lease(&seat.room)).min()
+        self.watched(stream).iter().map(|seat| lease(&seat.room)).min()
     }
 
-    /// The rosters that the client must be told: none, unless it asks for presence.
+    /// The rooms where it matters who is there: none, unless the client asks for presence.
+    fn watched<'a>(&self, stream: &'a Stream) -> &'a [Seat] {
+        if self.asked.presence { stream.seats() } else { &[] }
+    }
+
+    /// The rosters that the client must be told.
     fn changed_rosters(&self, stream: &Stream) -> Vec<(usize, Members)> {
-        let rosters = stream.seats().iter().map(|seat| {
+        let rosters = self.watched(stream).iter().map(|seat| {
             let name = seat.room.name();
             (seat.room.members(self.asked.rights(name)), self.known_version(name))
         });

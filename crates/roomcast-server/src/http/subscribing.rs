@@ -30,9 +30,19 @@ impl FromRequestParts<Api> for Asked {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let limits = api.app.hub.limits();
         let caller = Caller::from_request_parts(parts, api).await?;
         let room = <RoomPath as OptionalFromRequestParts<Api>>::from_request_parts(parts, api).await?;
+        Self::of(parts, (caller, room), api.app.hub.limits())
+    }
+}
+
+impl Asked {
+    /// What a request asks for; `room` is the one its path names.
+    pub(super) fn of(
+        parts: &Parts,
+        (caller, room): (Caller, Option<RoomPath>),
+        limits: &Limits,
+    ) -> Result<Self, Problem> {
         let query = Query::of(&parts.uri);
         let rooms = match room {
             Some(RoomPath(room)) => vec![room],
@@ -50,9 +60,7 @@ impl FromRequestParts<Api> for Asked {
             takeover: parts.extensions.get().cloned().filter(|_| is_chunked(parts)),
         })
     }
-}
 
-impl Asked {
     /// Checks that the caller may read all of it.
     pub(super) fn check_rights(&self) -> Result<(), Problem> {
         let wanted = if self.last.is_some() { Rights::JOIN | Rights::HISTORY } else { Rights::JOIN };

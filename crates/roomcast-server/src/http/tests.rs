@@ -18,7 +18,10 @@ const API_KEY: &str = "Bearer rk_0123456789abcdefghijklmnop";
 const SESSION: (&str, &str) = ("roomcast-session", "abcdefghijklmnopqrstuv");
 
 /// A server with one secret and one API key, whose rules give guests the rooms below `open:`.
-struct Server(Router);
+struct Server {
+    router: Router,
+    polls: Dressed<Straight>,
+}
 
 struct Answer {
     status: StatusCode,
@@ -26,7 +29,18 @@ struct Answer {
     text: String,
 }
 
+fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> http::request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+}
+
 impl Answer {
+    async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        Self { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -58,14 +72,15 @@ impl Server {
             named_guests: false,
             token_bytes_max: limits.token_bytes_max,
         };
-        Self(routes(Arc::new(App {
+        let api = Api::new(Arc::new(App {
             hub: Hub::builder().limits(limits).build(),
             authenticator: Arc::new(authenticator),
             origins,
             cookie: Some("token".into()),
             playground: false,
             pin: Some(ShortLived::new().unwrap().pin()),
-        })))
+        }));
+        Self { polls: Straight::dressed(api.clone()), router: routes(api) }
     }
 
     fn open() -> Self {
@@ -79,10 +94,7 @@ impl Server {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Answer {
-        let response = self.respond(method, path, headers, body).await;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        Answer { status, headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer::of(self.respond(method, path, headers, body).await).await
     }
 
     /// The head of an answer, whose body may have no end.
@@ -93,11 +105,15 @@ impl Server {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Response {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        self.0.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()
+        let request = request(method, path, headers).body(body.into()).unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// A poll past the router.
+    async fn straight(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = request("GET", path, headers).body(()).unwrap();
+        assert!(Straight::takes(&request), "{path}");
+        Answer::of(self.polls.clone().oneshot(request).await.unwrap()).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> Answer {
@@ -432,6 +448,43 @@ async fn pages_that_may_and_pages_that_may_not() {
         1,
         "the deed was not done"
     );
+}
+
+#[tokio::test]
+async fn a_poll_is_the_same_by_the_router_and_past_it() {
+    let server = Server::open();
+    server.post("/rooms/open:a/messages", &text(1)).await;
+    let page = ("origin", "https://app.test");
+    let requests = [
+        ("/poll/open:a?last=1", 200, &[SESSION, page][..]),
+        ("/poll/open%3Aa?presence=1", 200, &[SESSION][..]),
+        ("/poll?room=open:a&room=open:b", 200, &[("authorization", API_KEY), SESSION][..]),
+        ("/poll/open:a?since=none.0", 200, &[SESSION][..]),
+        ("/poll/open:a?since=%20", 400, &[SESSION][..]),
+        ("/poll", 400, &[SESSION][..]),
+        ("/poll/%ff", 400, &[SESSION][..]),
+        ("/poll/%01", 400, &[SESSION][..]),
+        ("/poll/closed", 403, &[SESSION, page][..]),
+        ("/poll/open:a", 403, &[SESSION, ("origin", "https://other.test")][..]),
+        ("/poll/open:a?token=a.b.c", 401, &[SESSION, page][..]),
+    ];
+    for (path, status, headers) in requests {
+        let (routed, straight) =
+            (server.call("GET", path, headers, "").await, server.straight(path, headers).await);
+        assert_eq!(straight.status, status, "{path}: {}", straight.text);
+        assert_eq!((routed.status, &routed.text), (straight.status, &straight.text), "{path}");
+        // Hyper says how long it is.
+        let mut head = routed.headers;
+        head.remove("content-length");
+        assert_eq!(head, straight.headers, "{path}");
+    }
+    assert!(server.straight("/poll/open:a", &[]).await.headers.contains_key("roomcast-session"));
+    for path in ["/poll/", "/poll/a/b", "/polls", "/poll//", "/events/a"] {
+        assert!(!Straight::takes(&request("GET", path, &[]).body(()).unwrap()), "{path}");
+    }
+    for method in ["HEAD", "OPTIONS", "POST"] {
+        assert!(!Straight::takes(&request(method, "/poll", &[]).body(()).unwrap()), "{method}");
+    }
 }
 
 #[tokio::test]
