@@ -11,6 +11,7 @@ use std::{
 };
 
 use axum::body::Body;
+use futures_util::FutureExt as _;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -41,6 +42,9 @@ use crate::{
 const HYPER_HEADERS_MAX: usize = 100;
 /// How long to wait when the process has no more sockets.
 const NO_SOCKETS_PAUSE: Duration = Duration::from_millis(100);
+/// How long a client over HTTP/2 has, when the server ends, to say that it has heard of it. What it asks for later may
+/// not be answered.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// What a connection beyond the limit is told.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -67,7 +71,7 @@ impl fmt::Display for Peer {
 /// `ending` tells each connection when to come to its end, and whoever holds its other side when all have.
 pub(crate) async fn accept(
     listener: TcpListener,
-    front: Front,
+    front: Arc<Front>,
     doors: Arc<Doors>,
     ending: watch::Receiver<()>,
 ) {
@@ -99,12 +103,12 @@ fn is_exhaustion(error: &io::Error) -> bool {
 /// Speaks HTTP on one connection, until it ends or becomes something else.
 async fn speak(
     (socket, peer): (TcpStream, Peer),
-    front: Front,
+    front: Arc<Front>,
     doors: Arc<Doors>,
     ending: watch::Receiver<()>,
 ) {
     let first_byte = tokio::time::timeout(doors.settings.first_byte_timeout, socket.readable());
-    if prepare(&socket, &doors).is_err() || !matches!(first_byte.await, Ok(Ok(()))) {
+    if prepare(&socket, &doors).is_err() || !matches!(unless(&ending, first_byte).await, Some(Ok(Ok(())))) {
         return;
     }
     // Boxed: what idles in the clear must not be as large as what idles inside TLS.
@@ -116,7 +120,7 @@ async fn speak(
 
 async fn speak_in_the_clear(
     socket: TcpStream,
-    (front, peer): (Front, Peer),
+    (front, peer): (Arc<Front>, Peer),
     doors: &Doors,
     ending: watch::Receiver<()>,
 ) {
@@ -131,31 +135,43 @@ async fn speak_in_the_clear(
 async fn speak_tls(
     tls: &Tls,
     (socket, peer): (TcpStream, Peer),
-    front: Front,
+    front: Arc<Front>,
     (doors, ending): (&Doors, watch::Receiver<()>),
 ) {
     let stall_timeout = doors.hub.limits().write_stall_timeout;
     let handshake = tls.acceptor().accept(Socket::new(socket, Takeover::default(), stall_timeout));
-    let Ok(Ok(mut stream)) = tokio::time::timeout(doors.settings.headers_timeout, handshake).await else {
+    let handshake = tokio::time::timeout(doors.settings.headers_timeout, handshake);
+    let Some(Ok(Ok(mut stream))) = unless(&ending, handshake).await else {
         return tracing::debug!(%peer, "a TLS handshake failed or took too long");
     };
     // HTTP/2 waits for its preface for ever.
     let first_byte = tokio::time::timeout(doors.settings.first_byte_timeout, stream.fill_buf());
-    if !matches!(first_byte.await, Ok(Ok([_, ..]))) {
+    if !matches!(unless(&ending, first_byte).await, Some(Ok(Ok([_, ..])))) {
         return tracing::debug!(%peer, "nothing was said inside TLS");
     }
     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let tcp = stream.get_ref().0.tcp();
     let stream = TokioIo::new(stream);
     if is_h2 {
-        Box::pin(speak_http2(stream, (front, peer), doors, ending)).await;
+        Box::pin(speak_http2((stream, tcp), (front, peer), doors, ending)).await;
     } else {
+        drop(tcp);
         Box::pin(speak_http1(stream, (front, peer), doors, (ending, None))).await;
+    }
+}
+
+/// Waits for what a client has to say first, unless the server ends before it.
+async fn unless<T>(ending: &watch::Receiver<()>, first: impl Future<Output = T>) -> Option<T> {
+    let mut ending = ending.clone();
+    tokio::select! {
+        said = first => Some(said),
+        _ = ending.changed() => None,
     }
 }
 
 async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
     io: T,
-    (front, peer): (Front, Peer),
+    (front, peer): (Arc<Front>, Peer),
     doors: &Doors,
     (ending, takeover): (watch::Receiver<()>, Option<&Takeover>),
 ) {
@@ -188,8 +204,8 @@ async fn speak_http1<T: Read + Write + Unpin + Send + 'static>(
 }
 
 async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
-    io: T,
-    (front, peer): (Front, Peer),
+    (io, tcp): (T, Arc<TcpStream>),
+    (front, peer): (Arc<Front>, Peer),
     doors: &Doors,
     ending: watch::Receiver<()>,
 ) {
@@ -201,7 +217,8 @@ async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
         let answer = answer(request);
         async { answer.await.map(attended) }
     };
-    let connection = http2::Builder::new(Attended(limits.write_stall_timeout))
+    let streams = Attended::new(limits.write_stall_timeout);
+    let connection = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(limits.ping_interval))
         .keep_alive_timeout(limits.pong_timeout)
@@ -217,9 +234,26 @@ async fn speak_http2<T: Read + Write + Unpin + Send + 'static>(
             future::pending::<()>().await;
         }
     };
+    let left = left(ending.clone(), (&streams, &tcp));
     tokio::select! {
+        biased;
         () = converse((connection, shut_down), &peer, (ending, HangUp::default())) => {}
         () = silence => tracing::debug!(%peer, "nothing was asked for over HTTP/2"),
+        () = left => tracing::debug!(%peer, "nothing was said to the end of HTTP/2"),
+    }
+}
+
+/// Waits, once the server ends, until nothing is under way. Hyper goes on until the client has said that it knows.
+async fn left(mut ending: watch::Receiver<()>, (streams, tcp): (&Attended, &TcpStream)) {
+    let _ = ending.changed().await;
+    loop {
+        streams.until_none().await;
+        tokio::time::sleep(FAREWELL).await;
+        // What the last of them had to say may still wait for its client.
+        let is_taken = tcp.writable().now_or_never().is_some();
+        if is_taken && !streams.has_streams() {
+            return;
+        }
     }
 }
 
@@ -259,7 +293,7 @@ impl Below {
 }
 
 /// Answers requests: polls straight, all else by the router.
-fn service(front: Front, below: Below) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
+fn service(front: Arc<Front>, below: Below) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
     move |mut request| {
         below.name(&mut request);
         if Straight::takes(&request) {

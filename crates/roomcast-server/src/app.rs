@@ -65,7 +65,7 @@ fn routes(api: Api) -> Router {
 }
 
 /// What answers requests on the server's own sockets.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Front {
     pub(crate) polls: Dressed<Straight>,
     /// All else, and polls too.

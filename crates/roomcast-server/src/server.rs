@@ -128,7 +128,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let hub = app.hub.clone();
     let Settings { shutdown_timeout, reconnect_spread, .. } = settings;
-    let front = Front::new(app.clone());
+    let front = Arc::new(Front::new(app.clone()));
     let doors = Arc::new(Doors { settings, hub: hub.clone(), open: Arc::default() });
     let (ending, until_end) = watch::channel(());
     let mut accepting = tokio::task::JoinSet::new();

@@ -18,7 +18,10 @@ use hyper::{
     body::{Bytes, Frame, SizeHint},
     rt::Executor,
 };
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    sync::watch,
+    time::{Sleep, sleep},
+};
 
 /// At most this much is handed over at once. h2 takes a piece whole for one byte of window, and keeps it for as long
 /// as its client lets the connection live.
@@ -39,13 +42,36 @@ tokio::task_local! {
     static PROGRESS: Progress;
 }
 
-/// Runs the streams of a connection, each until it ends or its client has taken nothing for this long.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attended(pub(crate) Duration);
+/// Runs the streams of a connection, each until it ends or its client has taken nothing for too long.
+#[derive(Clone, Debug)]
+pub(crate) struct Attended {
+    timeout: Duration,
+    /// Each stream holds its other side.
+    running: Arc<watch::Sender<()>>,
+}
+
+impl Attended {
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self { timeout, running: Arc::default() }
+    }
+
+    pub(crate) fn has_streams(&self) -> bool {
+        !self.running.is_closed()
+    }
+
+    /// Waits until there is no stream.
+    pub(crate) async fn until_none(&self) {
+        self.running.closed().await;
+    }
+}
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Attended {
     fn execute(&self, stream: F) {
-        tokio::spawn(attend(stream, self.0));
+        let (timeout, running) = (self.timeout, self.running.subscribe());
+        tokio::spawn(async move {
+            attend(stream, timeout).await;
+            drop(running);
+        });
     }
 }
 

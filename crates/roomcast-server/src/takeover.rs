@@ -137,6 +137,11 @@ impl Socket {
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no byte was taken for too long")))
     }
 
+    /// The socket, to see how it is.
+    pub(crate) fn tcp(&self) -> Arc<TcpStream> {
+        self.tcp.clone()
+    }
+
     /// The bare socket; `None` if it is being taken over.
     pub(crate) fn into_inner(self) -> Option<TcpStream> {
         Arc::into_inner(self.tcp)
