@@ -74,9 +74,9 @@ impl Room {
         self.feed.push(Frame::new(now.wall, |out| server::typing(head, user, on, data, out)), audience);
     }
 
-    /// Typing from outside of any connection.
+    /// Typing by request. It is not told to what the session itself reads with.
     pub fn show_typing(self: &Arc<Self>, who: &Identity, on: bool, data: &Data<'_>) {
-        self.type_(self.shared.now(), who, (on, Some(data)), None);
+        self.type_(self.shared.now(), who, (on, Some(data)), self.reader_of(who));
         self.drain_apart();
     }
 

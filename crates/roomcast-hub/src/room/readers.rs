@@ -92,6 +92,17 @@ impl Room {
         (joined, members)
     }
 
+    /// What a session reads this room with. The caller holds no lock.
+    pub(super) fn reader_of(&self, who: &Identity) -> Option<ConnectionId> {
+        let lanes = self.readers.lock().lanes.clone();
+        let is_theirs = |connection: &Connection| {
+            let owner = connection.identity();
+            owner.session == who.session && owner.user == who.user
+        };
+        let mut readers = lanes.iter().flat_map(|lane| lane.iter());
+        readers.find(|reader| is_theirs(&reader.connection)).map(|reader| reader.connection.id())
+    }
+
     /// Finds or makes the connection's slot and its place in a lane.
     fn sit(self: &Arc<Self>, connection: &Arc<Connection>) -> Slot {
         let mut readers = self.readers.lock();
