@@ -32,14 +32,14 @@ const FAITH = 3;
  */
 const COMEBACK = /^(?:1001|1006|1011|1012|1013|4008|1008 (?:rate_limited|(token_expired|unauthorized)))\b/;
 
-const closed = () => new RoomcastError("closed", "the client is closed");
+const closed = () => new RoomcastError("closed", "client closed");
 
 export function createClient(io: Io, url: string | URL | undefined, options: Options): Client {
   const { token, transports = [], timeout = 10_000, queue = 1024, bytes = 65_536, websocket } = options;
   const { base = 2000, max = 30_000, retries = Infinity } = options.backoff ?? {};
   const [on, emit] = emitter();
-  const server = new URL(String(url ?? "/").replace(/^ws/, "http"), globalThis.location?.href);
-  if (!transports[0]) throw new RoomcastError("no_transport", "transports is empty");
+  const server = new URL(String(url ?? "/").replace(/^ws/, "http"), globalThis.location?.href ?? "http://localhost:8000");
+  if (!transports[0]) throw new RoomcastError("no_transport", "no transports");
   const session = randomId();
   const seats = new Map<string, Seat>();
   /** Who waits for an answer on this connection. */

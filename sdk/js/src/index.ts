@@ -10,6 +10,9 @@ export { RoomcastError, type ErrorCode } from "./error.js";
 export type * from "./types.js";
 export { events, poll, websocket };
 
-/** A client of the server at `url` (http or ws, this page's server unless given). Connects when a room is asked for. */
+/**
+ * A client of the server at `url` (http or ws; unless given this page's, or where there is no page `dev` on this
+ * machine). Connects when a room is asked for.
+ */
 export const connect = (url?: string | URL, { transports = [websocket, events, poll], ...options }: Options = {}): Client =>
   createClient(io, url, { transports, ...options });

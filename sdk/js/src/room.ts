@@ -264,7 +264,7 @@ export function createSeat(
     leave() {
       if (why) return;
       if (seated || joining) ask(request("leave"));
-      end("left", new RoomcastError("left", `${name} was left`));
+      end("left", new RoomcastError("left", "room left"));
     },
     async *[Symbol.asyncIterator]() {
       const unread: Message[] = [];

@@ -292,3 +292,18 @@ test("without a transport there is no client", async () => {
   const { connect } = await import("../dist/index.js");
   equal(connect("http://localhost:8000", { transports: undefined }).state, "idle", "those there are");
 });
+
+test("where there is no page, the server is `dev` on this machine, so that a module that makes a client loads anywhere", async () => {
+  const { connect } = await import("../dist/index.js");
+  let client;
+  const address = await new Promise((resolve) => {
+    const transport = (to) => {
+      resolve(to.address("/ws"));
+      return { send() {}, close() {} };
+    };
+    client = connect(undefined, { transports: [transport] });
+    client.room("r");
+  });
+  client.close();
+  equal(address.origin + address.pathname, "http://localhost:8000/ws");
+});
