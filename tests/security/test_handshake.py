@@ -79,6 +79,16 @@ def test_content_length_with_transfer_encoding_is_400(dev):
         assert raw.request("POST /rooms/r/messages", *lengths, body=b"0\r\n\r\n")[0] == 400
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/poll/r", "/ws"])
+@pytest.mark.parametrize("hosts", [[], ["localhost", "evil.example"]], ids=["no host", "two"])
+def test_a_request_names_one_host(dev, path, hosts):
+    with Raw(dev) as raw:
+        lines = "".join(f"Host: {host}\r\n" for host in hosts)
+        raw.send(f"GET {path} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode())
+        answer = raw.ended()
+        assert answer.startswith(b"HTTP/1.1 400 ") and b'"bad_request"' in answer
+
+
 def test_two_content_lengths_are_400(dev):
     with Raw(dev) as raw:
         assert (

@@ -30,7 +30,7 @@ use tower::Service as _;
 
 use crate::{
     app::Front,
-    http::Straight,
+    http::{self, Straight},
     proxies::{Client, TrustedProxy},
     server::{Doors, Open, Settings},
     stall::{Attended, attended},
@@ -296,6 +296,9 @@ impl Below {
 fn service(front: Arc<Front>, below: Below) -> impl Fn(Request<Incoming>) -> BoxFuture<Response<Body>> {
     move |mut request| {
         below.name(&mut request);
+        if let Err(refusal) = http::one_host(&request) {
+            return Box::pin(future::ready(Ok(*refusal)));
+        }
         if Straight::takes(&request) {
             return Box::pin(front.polls.clone().call(request.map(drop)));
         }

@@ -41,7 +41,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, Version, header};
 use roomcast_protocol::Code;
 use tower::{Layer, ServiceBuilder};
 use tower_http::{
@@ -77,6 +77,17 @@ impl Api {
     pub(crate) fn new(app: Arc<App>) -> Self {
         Self { rates: Arc::default(), app }
     }
+}
+
+/// Whether a request says which host it is for, and that once (RFC 9112, section 3.2): who stands before the server may
+/// have read another line than it would. The error is the answer.
+pub(crate) fn one_host<T>(request: &http::Request<T>) -> Result<(), Box<Response>> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if request.version() != Version::HTTP_11 || hosts == 1 {
+        return Ok(());
+    }
+    let message = format!("{hosts} `Host` headers; a request over HTTP/1.1 has one");
+    Err(Box::new(Problem::bad(message).into_response()))
 }
 
 /// Every route of the API, and the answer to what is none.
