@@ -74,11 +74,19 @@ impl fmt::Display for OpenError {
                 "{} is in use by another Roomcast ({process}): stop it, or use another directory",
                 directory.display()
             ),
-            Self::Directory { directory, error } => write!(
-                f,
-                "can't write in {}: {error}; make the directory writable for this user, or use another one",
-                directory.display()
-            ),
+            Self::Directory { directory, error } => {
+                let way_out = match error.kind() {
+                    io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                        "a file is in its place or above it; move that"
+                    }
+                    _ => "make the directory writable for this user",
+                };
+                write!(
+                    f,
+                    "can't write in {}: {error}; {way_out}, or use another directory",
+                    directory.display()
+                )
+            }
             Self::Foreign { file, is } => {
                 write!(f, "{} is {is}: use the Roomcast that wrote it, or another directory", file.display())
             }

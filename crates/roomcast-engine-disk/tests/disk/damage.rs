@@ -174,8 +174,11 @@ fn a_directory_that_cant_be_made_is_named() {
     let directories = Directories::default();
     let path = directories.fresh();
     fs::write(&path, "a file").unwrap();
-    let told = open_with(&path.join("data"), Settings::default()).unwrap_err();
-    assert!(matches!(told, OpenError::Directory { .. }), "{told}");
+    for directory in [path.clone(), path.join("data")] {
+        let told = open_with(&directory, Settings::default()).unwrap_err();
+        assert!(matches!(told, OpenError::Directory { .. }), "{told}");
+        assert!(told.to_string().contains("a file is in its place"), "{told}");
+    }
 }
 
 #[test]
