@@ -5,16 +5,17 @@ import { test } from "node:test";
 import { look, stage, start } from "./support.mjs";
 
 const open = stage();
+/** By a name that no page begins with, as each begins with one of some at random. */
 const member = (page, name) => page.getByRole("listitem").filter({ hasText: name });
 
 test("avatars come, change and go", async (t) => {
   const url = await start("presence/README.md", "run.mjs presence");
   const [ada, grace] = [await open(t, url), await open(t, url, { colorScheme: "dark" })];
-  await ada.getByLabel("Your name").fill("Ada");
-  await grace.getByLabel("Your name").fill("Grace");
+  await ada.getByLabel("Your name").fill("Hedy");
+  await grace.getByLabel("Your name").fill("Mary");
   await grace.getByLabel("Your color").fill("#aa3377");
-  await Promise.all([member(ada, "Grace").waitFor(), member(grace, "Ada").waitFor()]);
-  await member(ada, "Ada").getByText("you").waitFor();
+  await Promise.all([member(ada, "Mary").waitFor(), member(grace, "Hedy").waitFor()]);
+  await member(ada, "Hedy").getByText("you").waitFor();
   await ada.waitForFunction(() => document.querySelector(".member:last-child").style.getPropertyValue("--tone") === "#aa3377");
 
   await ada.getByLabel("Your name").fill("Countess");
@@ -23,28 +24,28 @@ test("avatars come, change and go", async (t) => {
 
   const tab = await ada.context().newPage();
   await tab.goto(url);
-  await tab.getByLabel("Your name").fill("Lin");
-  await member(grace, "Lin").waitFor();
+  await tab.getByLabel("Your name").fill("Sofia");
+  await member(grace, "Sofia").waitFor();
   await look(ada, "presence");
   await look(grace, "presence-dark");
   await tab.close();
-  await member(grace, "Lin").waitFor({ state: "detached" });
+  await member(grace, "Sofia").waitFor({ state: "detached" });
 });
 
 test("others see nothing of a reload", async (t) => {
   const url = await start("presence/README.md", "run.mjs presence");
   const [ada, grace] = [await open(t, url), await open(t, url)];
-  await ada.getByLabel("Your name").fill("Ada");
-  await grace.getByLabel("Your name").fill("Grace");
-  await member(grace, "Ada").waitFor();
+  await ada.getByLabel("Your name").fill("Hedy");
+  await grace.getByLabel("Your name").fill("Mary");
+  await member(grace, "Hedy").waitFor();
   await grace.evaluate(() => {
     const avatars = document.getElementById("members");
     window.seen = [];
     new MutationObserver(() => seen.push(avatars.children.length)).observe(avatars, { childList: true });
   });
   await ada.reload();
-  await member(ada, "Grace").waitFor();
-  await ada.getByLabel("Your name").fill("Ada again");
-  await member(grace, "Ada again").waitFor();
+  await member(ada, "Mary").waitFor();
+  await ada.getByLabel("Your name").fill("Hedy again");
+  await member(grace, "Hedy again").waitFor();
   assert.deepEqual(await grace.evaluate(() => seen), []);
 });
