@@ -8,6 +8,6 @@ export { RoomcastError, type ErrorCode } from "./error.js";
 export type * from "./types.js";
 export { websocket };
 
-/** A client of the server at `url` (http or ws, this page's server unless given). Connects when a room is asked for. */
+/** As `connect` of `roomcast`, over WebSockets alone. */
 export const connect = (url?: string | URL, { transports = [websocket], ...options }: Options = {}): Client =>
   createClient(io, url, { transports, ...options });

@@ -356,7 +356,6 @@ impl Log for MemoryLog {
 
 #[cfg(test)]
 mod tests {
-
     use roomcast_protocol::{Pattern, Timestamp};
 
     use super::super::conformance::{self, watched};

@@ -48,6 +48,24 @@ async function reload(page, scene, ...how) {
 }
 
 const live = (page) => page.waitForFunction(() => room.state === "live");
+
+/** A scene whose page is in the room. */
+async function connected(t) {
+  const all = await scene(t);
+  await load(all.page, all);
+  await live(all.page);
+  return all;
+}
+
+/** A scene whose page is offline, and has so many messages that wait. */
+async function offline(t, count) {
+  const all = await scene(t);
+  all.proxy.down();
+  await load(all.page, all);
+  await write(all.page, 0, count);
+  return all;
+}
+
 /** Letters of pages that are gone. */
 const leave = (page, name, ...letters) =>
   page.evaluate(async ([room, letters]) => {
@@ -73,19 +91,19 @@ const write = (page, from, to) =>
     return count.result;
   }, [from, to]);
 
+/** Waits until the browser has let go of what was answered. */
+const forgotten = (page) => write(page, 0, 0);
+
 test("what was sent offline is sent by the page that is loaded next, before its own", async (t) => {
-  const all = await scene(t);
+  const all = await offline(t, 10);
   const { page, proxy } = all;
-  proxy.down();
-  await load(page, all);
-  await write(page, 0, 10);
   await reload(page, all);
   await write(page, 10, 12);
   proxy.up();
   deepEqual(await got(page, 12), range(12));
   deepEqual(await page.evaluate(() => again), range(10));
   await page.evaluate(() => Promise.all([...ends, ...sent]));
-  await write(page, 0, 0); // waits until they are forgotten
+  await forgotten(page);
   await reload(page, all);
   await write(page, 12, 13);
   deepEqual(await got(page, 13), range(13));
@@ -93,10 +111,8 @@ test("what was sent offline is sent by the page that is loaded next, before its 
 });
 
 test("what the server had, and nobody knew of, is there once", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page, proxy } = all;
-  await load(page, all);
-  await live(page);
   proxy.swallowAck();
   await page.evaluate(() => rt.on("state", (state) => (window.isCut ||= state === "waiting")));
   // No ack may come before the page ends: the connection is gone with it, and stays so.
@@ -115,10 +131,8 @@ test("what the server had, and nobody knew of, is there once", async (t) => {
 });
 
 test("so is what is too old for the server to know its id", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page, proxy } = all;
-  await load(page, all);
-  await live(page);
   const id = await page.evaluate(async () => (await room.send("text", { n: 0 })).id);
   proxy.down();
   // As if the ack had been lost, an hour ago; the second one never arrived.
@@ -131,10 +145,8 @@ test("so is what is too old for the server to know its id", async (t) => {
 });
 
 test("so is what was written by a clock that was ahead", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page, proxy } = all;
-  await load(page, all);
-  await live(page);
   const id = await page.evaluate(async () => (await room.send("text", { n: 0 })).id);
   proxy.down();
   await leave(page, all.name, { id, age: -3_600_000, data: { n: "again" } });
@@ -146,11 +158,8 @@ test("so is what was written by a clock that was ahead", async (t) => {
 });
 
 test("what another tab is about to send is left to it, as long as it lives", async (t) => {
-  const all = await scene(t);
+  const all = await offline(t, 3);
   const { page, proxy, server, context } = all;
-  proxy.down();
-  await load(page, all);
-  await write(page, 0, 3);
   // This tab gets through, that one doesn't.
   const through = { ...all, proxy: server };
   const other = await openPage(t, context, pages.url);
@@ -164,11 +173,8 @@ test("what another tab is about to send is left to it, as long as it lives", asy
 });
 
 test("what two tabs find is sent by one of them", async (t) => {
-  const all = await scene(t);
+  const all = await offline(t, 5);
   const { page, proxy, context } = all;
-  proxy.down();
-  await load(page, all);
-  await write(page, 0, 5);
   await reload(page, all);
   const other = await openPage(t, context, pages.url);
   await load(other, all);
@@ -179,11 +185,8 @@ test("what two tabs find is sent by one of them", async (t) => {
 });
 
 test("what is aborted while it waits for the page before is not sent, by no page", async (t) => {
-  const all = await scene(t);
+  const all = await offline(t, 1);
   const { page, proxy } = all;
-  proxy.down();
-  await load(page, all);
-  await write(page, 0, 1);
   await reload(page, all);
   const why = await page.evaluate(async () => {
     const over = new AbortController();
@@ -199,14 +202,9 @@ test("what is aborted while it waits for the page before is not sent, by no page
 });
 
 test("an application that throws when it is told doesn't stop what it sends", async (t) => {
-  const all = await scene(t);
+  const all = await offline(t, 2);
   const { page, proxy } = all;
-  proxy.down();
-  await load(page, all);
-  await write(page, 0, 2);
-  await page.reload();
-  await page.waitForFunction(() => window.roomcast);
-  await load(page, all);
+  await reload(page, all);
   await page.evaluate(() => {
     window.thrown = [];
     addEventListener("error", (event) => (event.preventDefault(), thrown.push(event.message)));
@@ -221,10 +219,8 @@ test("an application that throws when it is told doesn't stop what it sends", as
 });
 
 test("more than may wait at once is left, and goes in order", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page, proxy } = all;
-  await load(page, all);
-  await live(page);
   proxy.down();
   await leave(page, all.name, ...range(150).map((n) => ({ id: `left-${n}`, age: 0, data: { n } })));
   await reload(page, all, "ada", { queue: 70 });
@@ -235,12 +231,10 @@ test("more than may wait at once is left, and goes in order", async (t) => {
 });
 
 test("a page that waits for nothing keeps nobody from deleting the database, nor itself from going on", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page, proxy } = all;
-  await load(page, all);
-  await live(page);
   await page.evaluate(() => room.send("text", { n: 0 }));
-  await write(page, 0, 0); // waits until it is forgotten
+  await forgotten(page);
   await page.evaluate(async () => {
     const deleting = indexedDB.deleteDatabase("roomcast-outbox");
     await new Promise((then, failed) => ((deleting.onsuccess = then), (deleting.onblocked = () => failed(new Error("blocked")))));
@@ -254,15 +248,13 @@ test("a page that waits for nothing keeps nobody from deleting the database, nor
 });
 
 test("a page that waits for nothing can be kept for the way back", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page } = all;
-  await load(page, all);
-  await live(page);
   await page.evaluate(async () => {
     addEventListener("pageshow", ({ persisted }) => (window.wasKept = persisted));
     await room.send("text", { n: 0 });
   });
-  await write(page, 0, 0); // waits until it is forgotten
+  await forgotten(page);
   await page.goto(`${pages.url}/elsewhere`);
   await page.goBack({ waitUntil: "commit" });
   deepEqual(await page.evaluate(() => window.wasKept), true);
@@ -271,10 +263,8 @@ test("a page that waits for nothing can be kept for the way back", async (t) => 
 });
 
 test("a page that had no answer for longer than ids are known looks what became of it", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page, proxy } = all;
-  await load(page, all);
-  await live(page);
   // All go out at once when the client is back, and no answer comes.
   proxy.down();
   await write(page, 0, 3);
@@ -293,47 +283,32 @@ test("a page that had no answer for longer than ids are known looks what became 
   deepEqual(await got(page, 3), range(3));
 });
 
-test("nobody sends what another user wrote", async (t) => {
-  const all = await scene(t);
-  const { page, proxy } = all;
-  proxy.down();
-  await load(page, all);
-  await write(page, 0, 2);
-  await reload(page, all, "bob");
-  await write(page, 7, 8);
-  proxy.up();
-  deepEqual(await got(page, 1), [7]);
-  await page.evaluate(() => Promise.all(sent));
-  await reload(page, all);
-  deepEqual(await got(page, 3), [7, 0, 1]);
-});
-
-test("nor as another user, whom the server takes the page for by now", async (t) => {
-  const all = await scene(t);
-  const { page, proxy } = all;
-  proxy.down();
-  await load(page, all);
-  await write(page, 0, 2);
-  await reload(page, all, "ada", { as: "bob" });
-  await write(page, 7, 8);
-  proxy.up();
-  deepEqual(await got(page, 1), [7]);
-  await page.evaluate(() => Promise.all(sent));
-  await reload(page, all);
-  deepEqual(await got(page, 3), [7, 0, 1]);
-});
+for (const [who, ...how] of [
+  ["another user", "bob"],
+  ["a page that the server takes for another user by now", "ada", { as: "bob" }],
+]) {
+  test(`${who} doesn't send what a user wrote`, async (t) => {
+    const all = await offline(t, 2);
+    const { page, proxy } = all;
+    await reload(page, all, ...how);
+    await write(page, 7, 8);
+    proxy.up();
+    deepEqual(await got(page, 1), [7]);
+    await page.evaluate(() => Promise.all(sent));
+    await reload(page, all);
+    deepEqual(await got(page, 3), [7, 0, 1]);
+  });
+}
 
 test("a message that was refused is not sent again", async (t) => {
-  const all = await scene(t);
+  const all = await connected(t);
   const { page } = all;
-  await load(page, all);
-  await live(page);
   const codes = await page.evaluate(async () => {
     const codeOf = (sending) => sending.then(() => "sent", ({ code }) => code);
     return [await codeOf(room.send("ack", {})), await codeOf(room.send("text", { long: "x".repeat(70_000) }))];
   });
   deepEqual(codes, ["unknown_type", "too_large"]);
-  await write(page, 0, 0);
+  await forgotten(page);
   await reload(page, all);
   await page.evaluate(() => room.send("text", { n: 1 }));
   deepEqual(await page.evaluate(() => again), []);
